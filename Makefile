@@ -1,0 +1,79 @@
+# FinTrack's commands; `make` alone lists them. Settings of the environment (.env.example explains them) reach
+# all that they start.
+
+PYTHON ?= python3
+PORT ?= 8000
+export PORT
+
+python := .venv/bin/python
+# Tests bring settings of their own, whatever the caller's are.
+alone := env -u ALLOWED_HOSTS -u DATABASE_URL -u DEBUG -u HTTPS -u REDIS_URL -u SECRET_KEY -u TIME_ZONE
+
+.PHONY: help run test test-all rounds lint
+.NOTPARALLEL:
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
+
+# granian gets one SIGTERM, from the trap, whether a terminal ends all or somebody make alone (which signals what it
+# started itself, hence `exec`). In their process group granian would take a closed terminal's SIGHUP for a wish to
+# reload, and of two signals at once it may hang.
+run: .venv/requirements.done ## serve on 127.0.0.1:8000 (PORT= another); an empty book gets the demo data (DATA= a folder)
+	@$(if $(filter mysql%,$(value DATABASE_URL)),$(install-mysqlclient))
+	@$(python) -c 'import os, socket; socket.create_server(("127.0.0.1", int(os.environ["PORT"])))' 2>/dev/null || \
+		{ echo "Port $$PORT can't be had, something may be serving there already. Choose another: make run PORT=8001" >&2; exit 1; }
+	@echo "Preparing the database and the static files."
+	@$(python) manage.py migrate --verbosity 0
+	@$(python) manage.py collectstatic --noinput --verbosity 0
+	@exec $(python) manage.py first_run --port "$$PORT" $${DATA:+--data "$$DATA"}
+	@trap 'trap "" HUP INT TERM; kill $$!' HUP INT TERM; \
+	$(python) -c 'import os, sys; os.setpgid(0, 0); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])' \
+		-m granian --interface wsgi --no-ws --host 127.0.0.1 --port "$$PORT" --workers 2 --blocking-threads 4 \
+		--respawn-failed-workers --workers-kill-timeout 5 fintrack.wsgi:application & \
+	wait $$! || wait $$!
+
+test: pytest := $(python) -m pytest -n auto --dist loadgroup -m "not slow"
+test: rounds ## the quick tests, on SQLite and, where they are installed, on MariaDB (or MySQL) and Redis
+
+test-all: pytest := $(python) -m pytest -n auto --dist loadgroup
+test-all: rounds ## the same with the slow tests
+
+rounds: .venv/requirements-dev.done
+	$(alone) $(pytest)
+	@if $(python) tests/services.py && { $(install-mysqlclient); }; then \
+		exec $(alone) $(python) tests/services.py $(pytest); \
+	elif [ "$$REQUIRE_SERVICES" = 1 ]; then exit 1; fi
+
+lint: .venv/requirements-dev.done ## style, types, forgotten migrations, and the settings of production
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+	$(python) -m mypy
+	$(alone) $(python) manage.py makemigrations --check --dry-run
+	@$(alone) HTTPS=on ALLOWED_HOSTS=example.com SECRET_KEY="$$($(python) -c 'import secrets; print(secrets.token_urlsafe(60))')" \
+		$(python) manage.py check --deploy --fail-level WARNING
+
+# An installation is marked whole when it has come to its end (renaming the mark keeps its date). One that was
+# interrupted, or lost its Python, is not trusted: it is made again from nothing.
+.venv/%.done: %.txt .venv/whole
+	@mv .venv/whole .venv/half
+	@echo "Installing $<."
+	@$(python) -m pip install --quiet --disable-pip-version-check --requirement $<
+	@mv .venv/half .venv/whole
+	@touch $@
+
+.venv/requirements-dev.done: .venv/requirements.done
+
+.venv/whole: $(python)
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "FinTrack needs Python 3.11 or newer. If it has another name here: make PYTHON=python3.12 …" >&2; exit 1; }
+	@echo "Making .venv."
+	@"$(PYTHON)" -m venv --clear .venv || \
+		{ echo "The virtual environment .venv can't be made; Debian and Ubuntu need: apt install python3-venv" >&2; exit 1; }
+	@touch $@
+
+$(python): ;
+
+# The one package without a wheel for Linux.
+install-mysqlclient = $(python) -m pip install --quiet --requirement requirements-mysql.txt >.venv/mysqlclient.log 2>&1 || \
+	{ echo "mysqlclient can't be installed (see .venv/mysqlclient.log); Debian and Ubuntu need: apt install" \
+		"build-essential python3-dev libmariadb-dev pkg-config" >&2; false; }

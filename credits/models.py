@@ -1,0 +1,202 @@
+"""The book: borrowers, their credits, the payments, and the dictionary that names kinds of money."""
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any, Self
+
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import Count, F, Q
+from django.db.models.functions import Left
+from django.utils.translation import gettext_lazy as _
+
+from .money import KOPECK, MONEY, ZERO, MoneySum
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """How many issuances or payments, and their sum."""
+
+    count: int = 0
+    sum: Decimal = ZERO
+
+
+class ByMonth(models.QuerySet):
+    """Rows that move an amount of money on a day; a subclass names both columns."""
+
+    day: str
+    amount: str
+
+    def by_month(self) -> dict[str, Total]:
+        """{"2021-06": Total} for the months that have a row.
+
+        A date read as text begins with its month on every database; TruncMonth would call Python for
+        each row on SQLite.
+        """
+        months = self.annotate(month=Left(self.day, 7)).values_list("month").order_by("month")
+        rows = months.annotate(Count("pk"), MoneySum(self.amount))
+        return {month: Total(count, amount) for month, count, amount in rows}
+
+
+class ExactCharField(models.CharField):
+    """Text compared to the letter on every database; MySQL and MariaDB ignore case by default."""
+
+    def db_parameters(self, connection: Any) -> dict[str, Any]:
+        parameters = super().db_parameters(connection)
+        if connection.vendor == "mysql":
+            parameters["collation"] = "utf8mb4_bin"
+        return parameters
+
+
+class Borrower(models.Model):
+    """Whom the lender lends to. Not an account of this site: that is auth.User."""
+
+    login = ExactCharField(_("login"), max_length=150)
+    registration_date = models.DateField(_("registered"))
+
+    class Meta:
+        verbose_name = _("borrower")
+        verbose_name_plural = _("borrowers")
+        constraints = [models.UniqueConstraint(fields=["login"], name="borrower_login_unique")]
+
+    def __str__(self) -> str:
+        return self.login
+
+
+class CreditQuerySet(ByMonth):
+    day = "issuance_date"
+    amount = "body"
+
+    def issued_between(self, first: date, last: date) -> Self:
+        """Both days inclusive."""
+        return self.filter(issuance_date__range=(first, last))
+
+    def with_payments(self) -> Self:
+        """Annotated with body_payments and percent_payments: what was paid for each, all time."""
+        paid = {
+            name: MoneySum("payments__sum", filter=Q(payments__type=kind))
+            for name, kind in (
+                ("body_payments", Dictionary.BODY),
+                ("percent_payments", Dictionary.INTEREST),
+            )
+        }
+        return self.annotate(**paid)
+
+
+class Credit(models.Model):
+    """One loan. It is open while actual_return_date is empty."""
+
+    borrower = models.ForeignKey(Borrower, models.PROTECT, related_name="credits", verbose_name=_("borrower"))
+    issuance_date = models.DateField(_("issued"))
+    return_date = models.DateField(_("due"))
+    actual_return_date = models.DateField(_("returned"), null=True, blank=True)
+    body = models.DecimalField(_("body"), **MONEY, validators=[MinValueValidator(ZERO)])
+    percent = models.DecimalField(
+        _("interest"),
+        **MONEY,
+        validators=[MinValueValidator(ZERO)],
+        help_text=_("Interest accrued: an amount of money, not a rate."),
+    )
+
+    # Where the QuerySet is with_payments().
+    body_payments: Decimal
+    percent_payments: Decimal
+
+    objects = CreditQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("credit")
+        verbose_name_plural = _("credits")
+        indexes = [models.Index(fields=["issuance_date", "body"], name="credit_issued")]
+        constraints = [
+            models.CheckConstraint(condition=Q(body__gte=0), name="credit_body_not_negative"),
+            models.CheckConstraint(condition=Q(percent__gte=0), name="credit_percent_not_negative"),
+            models.CheckConstraint(
+                condition=Q(return_date__gte=F("issuance_date")),
+                name="credit_due_after_issuance",
+                violation_error_message=_("The credit is due before it is issued."),
+            ),
+            models.CheckConstraint(
+                condition=Q(actual_return_date__gte=F("issuance_date")) | Q(actual_return_date__isnull=True),
+                name="credit_returned_after_issuance",
+                violation_error_message=_("The credit is returned before it is issued."),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk}"
+
+    @property
+    def is_closed(self) -> bool:
+        return self.actual_return_date is not None
+
+    def days_past_due(self, day: date) -> int:
+        """Whole days from the deadline to the day, never under 0."""
+        return max(0, (day - self.return_date).days)
+
+
+class Dictionary(models.Model):
+    """The names of what a payment is for (1, 2) and of what a plan is about (3, 4)."""
+
+    BODY, INTEREST, ISSUANCE, COLLECTION = FIXED = (1, 2, 3, 4)
+
+    name = models.CharField(_("name"), max_length=100)
+
+    class Meta:
+        verbose_name = _("dictionary entry")
+        verbose_name_plural = _("dictionary")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PaymentQuerySet(ByMonth):
+    day = "payment_date"
+    amount = "sum"
+
+    def paid_between(self, first: date, last: date) -> Self:
+        """Both days inclusive."""
+        return self.filter(payment_date__range=(first, last))
+
+
+class Payment(models.Model):
+    """Money received for a credit, towards its body or its interest."""
+
+    credit = models.ForeignKey(
+        Credit,
+        models.PROTECT,
+        related_name="payments",
+        verbose_name=_("credit"),
+        db_index=False,  # payment_of_credit begins with it
+    )
+    payment_date = models.DateField(_("paid"))
+    type = models.ForeignKey(
+        Dictionary,
+        models.PROTECT,
+        related_name="payments",
+        verbose_name=_("type"),
+        db_index=False,  # two values
+        limit_choices_to={"pk__in": [Dictionary.BODY, Dictionary.INTEREST]},
+    )
+    sum = models.DecimalField(_("sum"), **MONEY, validators=[MinValueValidator(KOPECK)])
+
+    objects = PaymentQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("payment")
+        verbose_name_plural = _("payments")
+        indexes = [
+            models.Index(fields=["payment_date", "sum"], name="payment_paid"),
+            models.Index(fields=["credit", "type", "payment_date", "sum"], name="payment_of_credit"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(sum__gt=0), name="payment_sum_positive"),
+            models.CheckConstraint(
+                condition=Q(type__in=[Dictionary.BODY, Dictionary.INTEREST]),
+                name="payment_for_body_or_interest",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk}"

@@ -1,0 +1,304 @@
+"""Rows of the source files <-> models: what each cell means, and what a row must agree with."""
+
+import re
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cached_property, lru_cache
+from typing import Any
+
+from django.db.models import F, Min, Model
+from django.utils.translation import gettext_lazy as _
+from import_export.fields import Field
+from import_export.resources import ModelResource
+from import_export.widgets import Widget
+
+from .files import Faults, Row
+from .loading import Batch
+from .models import Borrower, Credit, Dictionary, Payment
+from .money import KOPECK, ZERO
+
+MAX_ID = 2**63 - 1
+MAX_AMOUNT = Decimal(10**12)
+AMOUNT = re.compile(r"-?([0-9]{1,3}([ \u00a0\u202f][0-9]{3})+|[0-9]+)([.,][0-9]{1,2})?")
+DATE = re.compile(r"(?P<d>\d\d)\.(?P<m>\d\d)\.(?P<y>\d{4})|(?P<Y>\d{4})-(?P<M>\d\d)-(?P<D>\d\d)", re.ASCII)
+
+
+class Cell(Widget):
+    """A cell of one kind. clean() raises ValueError with what was expected."""
+
+    expected: Any = ""
+
+    def __init__(self, required: bool = True) -> None:
+        super().__init__()
+        self.required = required
+
+    def clean(self, value: Any, row: Any = None, **kwargs: Any) -> Any:
+        if value == "" and not self.required:
+            return None
+        if (cleaned := self.read(value)) is None:
+            raise ValueError(self.expected)
+        return cleaned
+
+    def read(self, value: Any) -> Any:
+        """The value, or None where the cell isn't of this kind."""
+        raise NotImplementedError
+
+
+class Id(Cell):
+    expected: Any = _("a whole number from 1")
+
+    def read(self, value: Any) -> int | None:
+        if isinstance(value, str):
+            number = int(value) if value.isascii() and value.isdigit() and len(value) < 20 else 0
+        elif isinstance(value, float):
+            number = int(value) if value.is_integer() else 0
+        else:
+            number = value if type(value) is int else 0
+        return number if 1 <= number <= MAX_ID else None
+
+
+class Kind(Id):
+    """The id of one of two dictionary entries."""
+
+    def __init__(self, *kinds: tuple[int, str]) -> None:
+        super().__init__()
+        self.kinds = {number for number, name in kinds}
+        self.expected = " or ".join(f"{number} ({name})" for number, name in kinds)
+
+    def read(self, value: Any) -> int | None:
+        number = super().read(value)
+        return number if number in self.kinds else None
+
+
+class Text(Cell):
+    def __init__(self, max_length: int) -> None:
+        super().__init__()
+        self.max_length = max_length
+        self.expected = _("1 to %d characters in UTF-8, or in the encoding told") % max_length
+
+    def read(self, value: Any) -> str | None:
+        text = str(value)
+        readable = text.isprintable() and "\ufffd" not in text
+        return text if readable and 0 < len(text) <= self.max_length else None
+
+
+class Day(Cell):
+    expected = _("a date, dd.mm.yyyy or yyyy-mm-dd, from 1900 to 2999")
+
+    def read(self, value: Any) -> date | None:
+        if isinstance(value, datetime):
+            day = value.date() if value.time() == datetime.min.time() else None
+        elif isinstance(value, str):
+            day = parsed_day(value)
+        else:
+            day = value if isinstance(value, date) else None
+        return day if day and 1900 <= day.year <= 2999 else None
+
+    def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
+        return "" if value is None else f"{value:%d.%m.%Y}"
+
+
+@lru_cache(maxsize=4096)  # a book has many rows and few days
+def parsed_day(text: str) -> date | None:
+    if not (match := DATE.fullmatch(text)):
+        return None
+    year, month, day = match.group("Y", "M", "D") if match["Y"] else match.group("y", "m", "d")
+    try:
+        return date(int(year), int(month), int(day))
+    except ValueError:
+        return None
+
+
+class Amount(Cell):
+    """Money. A decimal comma and spaces between thousands are known; anything doubtful is not."""
+
+    def __init__(self, least: Decimal) -> None:
+        super().__init__()
+        self.least = least
+        self.expected = _("an amount of %s or more, at most 12 digits and 2 decimals") % least
+
+    def read(self, value: Any) -> Decimal | None:
+        if isinstance(value, float):
+            value = f"{value:.15g}"  # what a spreadsheet shows of it
+        elif isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if not (isinstance(value, str) and AMOUNT.fullmatch(value)):
+            return None
+        amount = Decimal(re.sub(r"\s", "", value).replace(",", "."))
+        return amount if self.least <= amount < MAX_AMOUNT else None
+
+
+class BookResource(ModelResource):
+    """One source file <-> one table. An instance serves one load."""
+
+    # What a row is known by, and what is expected of it within one file.
+    key_column = "id"
+    key_expected = _("an id that no earlier row has")
+    owner: str | None = None  # the column of a known row that never changes
+
+    @classmethod
+    def columns(cls) -> list[str]:
+        return [cls.fields[name].column_name for name in cls._meta.fields]
+
+    @cached_property
+    def values(self) -> list[str]:
+        """The attributes beside the key."""
+        return [field.attribute for field in self.fields.values() if field.attribute != "id"]
+
+    def instance(self, row: Row, faults: Faults) -> Model | None:
+        """The row as an unsaved instance; None where a cell is at fault."""
+        values = {}
+        for field in self.fields.values():
+            try:
+                values[field.attribute] = field.clean(row.cells)
+            except ValueError as error:
+                faults.add(row.number, field.column_name, row.cells[field.column_name], error)
+        return self._meta.model(**values) if len(values) == len(self.fields) else None
+
+    def id_of(self, row: Row) -> int | None:
+        """The id of a row that may be at fault elsewhere."""
+        try:
+            return self.fields["id"].clean(row.cells)
+        except (KeyError, ValueError):
+            return None
+
+    def key_of(self, item: Any) -> Any:
+        return item.pk
+
+    def stored(self, items: list[Any]) -> dict[Any, Model]:
+        """{key: row} of those items that the database has already."""
+        return self._meta.model._default_manager.in_bulk([item.pk for item in items])
+
+    def check_known(self, batch: Batch, number: int, item: Model, stored: Model) -> None:
+        """Refuse a row whose id is known but belongs to something else."""
+        if self.owner:
+            owner = self.fields[self.owner]
+            given, known = owner.get_value(item), owner.get_value(stored)
+            if given != known:
+                expected = _("%(known)s, which %(id)d belongs to") % {"known": known, "id": item.pk}
+                batch.refuse(number, owner.column_name, expected)
+
+    def check(self, batch: Batch) -> None:
+        """Refuse the rows that disagree with themselves, each other or the database."""
+
+    def finish(self, faults: Faults) -> None:
+        """Add the faults that show only when all files are in the database."""
+
+
+class BorrowerResource(BookResource):
+    id = Field("id", "id", Id())
+    login = Field("login", "login", Text(max_length=150))
+    registration_date = Field("registration_date", "registration_date", Day())
+
+    owner = "login"
+
+    class Meta:
+        model = Borrower
+        fields = ("id", "login", "registration_date")
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.logins: set[str] = set()
+
+    def check(self, batch: Batch) -> None:
+        logins = [item.login for item in batch.items.values()]
+        taken = dict(Borrower.objects.filter(login__in=logins).values_list("login", "pk"))
+        for number, item in batch:
+            if item.login in self.logins:
+                batch.refuse(number, "login", _("a login that no other row has"))
+            elif taken.get(item.login, item.pk) != item.pk:
+                expected = _("another login: borrower %d has this one") % taken[item.login]
+                batch.refuse(number, "login", expected)
+            self.logins.add(item.login)
+
+
+class CreditResource(BookResource):
+    id = Field("id", "id", Id())
+    user_id = Field("borrower_id", "user_id", Id())
+    issuance_date = Field("issuance_date", "issuance_date", Day())
+    return_date = Field("return_date", "return_date", Day())
+    actual_return_date = Field("actual_return_date", "actual_return_date", Day(required=False))
+    body = Field("body", "body", Amount(ZERO))
+    percent = Field("percent", "percent", Amount(ZERO))
+
+    owner = "user_id"
+
+    class Meta:
+        model = Credit
+        fields = (
+            "id",
+            "user_id",
+            "issuance_date",
+            "return_date",
+            "actual_return_date",
+            "body",
+            "percent",
+        )
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.issued_later: dict[int, int] = {}  # {credit: row} of those that had an earlier issuance date
+
+    def check(self, batch: Batch) -> None:
+        borrowers = batch.known(Borrower, {item.borrower_id for item in batch.items.values()})
+        for number, item in batch:
+            if item.borrower_id not in borrowers:
+                batch.refuse(number, "user_id", _("the id of a borrower"))
+            for column in ("return_date", "actual_return_date"):
+                day = getattr(item, column)
+                if day and day < item.issuance_date:
+                    expected = _("the issuance date, %(day)s, or later") % {"day": item.issuance_date}
+                    batch.refuse(number, column, expected)
+            if (stored := batch.stored.get(item.pk)) and stored.issuance_date < item.issuance_date:
+                self.issued_later[item.pk] = number
+
+    def finish(self, faults: Faults) -> None:
+        if not self.issued_later:
+            return
+        too_early = Payment.objects.filter(payment_date__lt=F("credit__issuance_date"))
+        of_credits = too_early.values_list("credit", "credit__issuance_date").annotate(Min("payment_date"))
+        for credit, issued, paid in of_credits:
+            if number := self.issued_later.get(credit):
+                expected = _("the day of the first payment, %(day)s, or earlier") % {"day": paid}
+                faults.add(number, "issuance_date", issued, expected)
+
+
+class PaymentResource(BookResource):
+    id = Field("id", "id", Id())
+    credit_id = Field("credit_id", "credit_id", Id())
+    payment_date = Field("payment_date", "payment_date", Day())
+    type_id = Field("type_id", "type_id", Kind((Dictionary.BODY, "body"), (Dictionary.INTEREST, "interest")))
+    sum = Field("sum", "sum", Amount(KOPECK))
+
+    owner = "credit_id"
+
+    class Meta:
+        model = Payment
+        fields = ("id", "credit_id", "payment_date", "type_id", "sum")
+
+    def check(self, batch: Batch) -> None:
+        known = batch.known(Credit, {item.credit_id for item in batch.items.values()})
+        for number, item in batch:
+            if item.credit_id not in known:
+                batch.refuse(number, "credit_id", _("the id of a credit"))
+            elif (credit := known[item.credit_id]) and item.payment_date < credit.issuance_date:
+                expected = _("the credit's issuance date, %(day)s, or later") % {"day": credit.issuance_date}
+                batch.refuse(number, "payment_date", expected)
+
+
+class DictionaryResource(BookResource):
+    id = Field("id", "id", Id())
+    name = Field("name", "name", Text(max_length=100))
+
+    class Meta:
+        model = Dictionary
+        fields = ("id", "name")
+
+    def finish(self, faults: Faults) -> None:
+        names = dict(Dictionary.objects.values_list("pk", "name"))
+        for number in set(Dictionary.FIXED) - names.keys():
+            faults.add(None, "id", None, _("a row with the id %d") % number)
+        folded = [name.casefold() for name in names.values()]
+        for name in names.values():
+            if folded.count(name.casefold()) > 1:
+                faults.add(None, "name", name, _("a name that no other row has, in any case"))

@@ -1,0 +1,71 @@
+"""What all API answers share: errors (RFC 9457), and parameters that a form checks."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+from django import forms
+from django.http import QueryDict
+from django.utils.translation import gettext_lazy as _
+from rest_framework.exceptions import APIException
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+
+class Refused(APIException):
+    """400 that lists every fault: where it is, what was found, what was expected."""
+
+    status_code = HTTPStatus.BAD_REQUEST
+
+    def __init__(self, detail: Any, errors: Iterable[dict[str, Any]]) -> None:
+        super().__init__(detail)
+        self.errors = list(errors)
+
+
+def problem(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception handler: every error as application/problem+json."""
+    response = exception_handler(exc, context)
+    if response is None:
+        return None
+    response.data = {
+        "type": "about:blank",
+        "title": HTTPStatus(response.status_code).phrase,
+        "status": response.status_code,
+        "detail": response.data["detail"],
+    }
+    if isinstance(exc, Refused):
+        response.data["errors"] = exc.errors
+    response.content_type = "application/problem+json"
+    return response
+
+
+class ParamsForm(forms.Form):
+    """The parameters of one question. A field's help_text says what it expects, in errors too."""
+
+    data: QueryDict
+
+    def faults(self) -> list[dict[str, Any]]:
+        """What is wrong with each parameter; one that the form doesn't know, or given twice, is wrong."""
+        faults = []
+        for name in self.data:
+            given = self.data.getlist(name)
+            if name not in self.fields:
+                known = ", ".join(self.fields)
+                expected: Any = _("one of these parameters: %(names)s") % {"names": known}
+                faults.append({"parameter": name, "found": given[-1], "expected": expected})
+            elif len(given) > 1:
+                faults.append({"parameter": name, "found": ", ".join(given), "expected": _("one value")})
+        for name in self.errors:
+            expected = self.fields[name].help_text
+            faults.append({"parameter": name, "found": self.data.get(name), "expected": expected})
+        return faults
+
+
+def checked(form_class: type[ParamsForm], query: QueryDict, path: dict[str, str]) -> dict[str, Any]:
+    """The cleaned parameters of the address, those of its path included. Raise Refused."""
+    data = query.copy()
+    data.update(path)
+    form = form_class(data)
+    if faults := form.faults():
+        raise Refused(_("Check the parameters."), faults)
+    return form.cleaned_data

@@ -1,0 +1,11 @@
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+
+class FintrackConfig(AppConfig):
+    name = "fintrack"
+
+    def ready(self) -> None:
+        from .access import grant_roles
+
+        post_migrate.connect(grant_roles)

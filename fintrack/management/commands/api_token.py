@@ -1,0 +1,43 @@
+"""manage.py api_token: a token for a program."""
+
+from argparse import ArgumentParser
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+from knox.models import AuthToken
+
+from fintrack.access import ROLES
+
+
+class Command(BaseCommand):
+    help = "Make an account for a program, if there is none of that name, and print a new token for it."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name", metavar="NAME")
+        parser.add_argument("--role", required=True, choices=[role.lower() for role in ROLES])
+        parser.add_argument("--days", type=int, default=365, help="until it expires (365)")
+
+    def handle(self, name: str, role: str, days: int, **options: Any) -> None:
+        if not 1 <= days <= 3650:
+            raise CommandError("--days takes a number from 1 to 3650.")
+        with transaction.atomic():
+            self.stdout.write(make_token(name, role.capitalize(), timedelta(days=days)))
+
+
+def make_token(name: str, role: str, lifetime: timedelta) -> str:
+    """A new token for the account of that name, which is made with that role if there is none."""
+    users = get_user_model().objects
+    user = users.filter(username=name).first()
+    if user is None:
+        user = get_user_model()(username=name)
+        user.set_unusable_password()
+        user.full_clean(exclude=["password"])
+        user.save()
+        user.groups.add(Group.objects.get(name=role))
+    elif not user.groups.filter(name=role).exists():
+        raise CommandError(f"{name} is there already, with another role than {role.lower()}.")
+    return AuthToken.objects.create(user, lifetime)[1]

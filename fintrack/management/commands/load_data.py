@@ -1,0 +1,129 @@
+"""manage.py load_data: the five files of the book, all of them or nothing."""
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, transaction
+from django.utils.translation import gettext as _
+from tqdm import tqdm
+
+from credits.files import Faults, Row, read_rows
+from credits.loading import Counts, Doubtful, TableLoad
+from credits.resources import (
+    BookResource,
+    BorrowerResource,
+    CreditResource,
+    DictionaryResource,
+    PaymentResource,
+)
+from plans.resources import PlanResource
+
+# In this order each refers only to those before it.
+RESOURCES: dict[str, type[BookResource]] = {
+    "dictionary": DictionaryResource,
+    "users": BorrowerResource,
+    "credits": CreditResource,
+    "payments": PaymentResource,
+    "plans": PlanResource,
+}
+SUFFIXES = {".csv", ".tsv", ".txt", ".xlsx"}
+
+
+class Command(BaseCommand):
+    help = (
+        "Load users, credits, payments, dictionary and plans from a folder: all five files or nothing. "
+        "CSV (tab, semicolon or comma; UTF-8 or UTF-16) or XLSX, told apart by content. What is in the "
+        "database and not in the files stays."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("directory", type=Path, metavar="DIR")
+        parser.add_argument(
+            "--encoding", default="utf-8", help="of text files without a byte order mark, such as cp1251"
+        )
+        parser.add_argument(
+            "--replace", action="store_true", help="empty the five tables first, in the same transaction"
+        )
+
+    def handle(self, directory: Path, encoding: str, replace: bool, **options: Any) -> None:
+        try:
+            "".encode(encoding)
+        except LookupError:
+            raise CommandError(_("Unknown encoding: %s") % encoding) from None
+        files = find_files(directory)
+        try:
+            with transaction.atomic():
+                if replace:
+                    empty_tables()
+                counts, faults = load(files, encoding)
+                if any(faults.values()):
+                    raise self.refusal(files, faults)
+        except DatabaseError as error:
+            raise CommandError(
+                _("Nothing was stored: the database refused (%s). If something else was writing, try again.")
+                % error
+            ) from error
+        for stem, path in files.items():
+            self.stdout.write(f"{path.name}: {counts[stem]}")
+
+    def refusal(self, files: dict[str, Path], faults: dict[str, Faults]) -> CommandError:
+        """Lists every fault; the first ones of each file in full."""
+        total = sum(found.count for found in faults.values())
+        for stem, found in faults.items():
+            name = files[stem].name
+            for fault in found.in_order():
+                self.stderr.write(f"{name}, {fault}" if fault.row else f"{name}: {fault}")
+            if more := found.count - len(found.listed):
+                self.stderr.write(_("%(name)s: %(count)d more faults") % {"name": name, "count": more})
+        return CommandError(_("%d faults; nothing was stored.") % total)
+
+
+def find_files(directory: Path) -> dict[str, Path]:
+    """{stem: path} of the five files. Raise CommandError unless each is there once."""
+    if not directory.is_dir():
+        raise CommandError(_("No such folder: %s") % directory)
+    present = sorted(path for path in directory.iterdir() if path.suffix.lower() in SUFFIXES)
+    found = {stem: [path for path in present if path.stem.lower() == stem] for stem in RESOURCES}
+    wrong = [
+        f"{stem}.csv: found {', '.join(path.name for path in paths) or 'no file'}, expected one file"
+        for stem, paths in found.items()
+        if len(paths) != 1
+    ]
+    if wrong:
+        raise CommandError("\n".join(wrong))
+    return {stem: paths[0] for stem, paths in found.items()}
+
+
+def empty_tables() -> None:
+    for resource in reversed(RESOURCES.values()):
+        rows = resource._meta.model.objects.all()
+        rows._raw_delete(rows.db)  # nothing refers to them any more: no need to collect what does
+
+
+def load(files: dict[str, Path], encoding: str) -> tuple[dict[str, Counts], dict[str, Faults]]:
+    """Store every row that is right, and find every fault; in the caller's transaction."""
+    counts = {}
+    faults = {stem: Faults() for stem in files}
+    resources = {stem: resource() for stem, resource in RESOURCES.items()}
+    doubtful = Doubtful()
+    for stem, path in files.items():
+        with path.open("rb") as file:
+            rows = read_rows(file, resources[stem].columns(), faults[stem], encoding)
+            table = TableLoad(resources[stem], faults[stem], doubtful)
+            counts[stem] = table.run(with_progress(rows, file, path.name))
+    for stem, resource in resources.items():
+        resource.finish(faults[stem])
+    return counts, faults
+
+
+def with_progress(rows: Iterable[Row], file: BinaryIO, name: str) -> Iterable[Row]:
+    """The rows, with a bar on standard error where that is a terminal."""
+    total = None
+    if sys.stderr.isatty() and not name.lower().endswith(".xlsx"):
+        total = sum(1 for _line in file) - 1
+        file.seek(0)
+    return tqdm(rows, desc=name, total=total, unit=" rows", disable=None, leave=False)

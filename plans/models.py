@@ -1,0 +1,74 @@
+"""The monthly targets for issuance and collection."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Self
+
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from credits.models import Dictionary
+from credits.money import MONEY, ZERO
+
+
+class PlanQuerySet(models.QuerySet["Plan"]):
+    def between(self, first: date, last: date) -> Self:
+        """Plans whose month begins between the two days, both inclusive."""
+        return self.filter(period__range=(first, last))
+
+    def until(self, day: date) -> Self:
+        """Plans whose month has begun by the day."""
+        return self.filter(period__lte=day)
+
+    def in_order(self) -> Self:
+        """By month, then category id."""
+        return self.order_by("period", "category_id")
+
+    def by_month(self) -> dict[str, dict[int, Decimal]]:
+        """{"2021-06": {category id: sum}}."""
+        months: dict[str, dict[int, Decimal]] = {}
+        for plan in self:
+            months.setdefault(f"{plan.period:%Y-%m}", {})[plan.category_id] = plan.sum
+        return months
+
+
+class Plan(models.Model):
+    """The target of one month for one category: issuance or collection."""
+
+    period = models.DateField(_("month"), help_text=_("The first day of the month."))
+    category = models.ForeignKey(
+        Dictionary,
+        models.PROTECT,
+        related_name="plans",
+        verbose_name=_("category"),
+        limit_choices_to={"pk__in": [Dictionary.ISSUANCE, Dictionary.COLLECTION]},
+    )
+    sum = models.DecimalField(_("sum"), **MONEY, validators=[MinValueValidator(ZERO)])
+
+    objects = PlanQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("plan")
+        verbose_name_plural = _("plans")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["period", "category"],
+                name="plan_one_per_month_and_category",
+                violation_error_message=_("There is a plan for this month and category already."),
+            ),
+            models.CheckConstraint(
+                condition=Q(period__day=1),
+                name="plan_period_is_first_of_month",
+                violation_error_message=_("The month must be given by its first day."),
+            ),
+            models.CheckConstraint(condition=Q(sum__gte=0), name="plan_sum_not_negative"),
+            models.CheckConstraint(
+                condition=Q(category__in=[Dictionary.ISSUANCE, Dictionary.COLLECTION]),
+                name="plan_for_issuance_or_collection",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.period:%Y-%m}"

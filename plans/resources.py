@@ -1,0 +1,128 @@
+"""Rows of files <-> plans: the source file plans.csv, and the upload with categories by name."""
+
+from datetime import date
+from typing import Any, BinaryIO
+
+from django.db import transaction
+from django.db.models import Model
+from django.utils.translation import gettext_lazy as _
+from import_export.fields import Field
+
+from credits.files import Faults, Faulty, read_rows
+from credits.loading import Batch, Seen, TableLoad
+from credits.models import Dictionary
+from credits.money import ZERO
+from credits.resources import Amount, BookResource, Cell, Day, Id, Kind
+
+from .models import Plan
+
+# Of an uploaded file.
+MAX_BYTES = 2 * 2**20
+MAX_UNZIPPED = 20 * 2**20
+MAX_ROWS = 10_000
+
+
+class Month(Day):
+    """The first day of a month."""
+
+    expected = _("the first day of a month, dd.mm.yyyy or yyyy-mm-dd, from 1900 to 2999")
+
+    def read(self, value: Any) -> date | None:
+        day = super().read(value)
+        return day if day and day.day == 1 else None
+
+
+class Category(Cell):
+    """Issuance or collection by any of its names, in any case: those here and the dictionary's own."""
+
+    expected = _("видача, issuance, збір or collection")
+    names = {
+        "видача": Dictionary.ISSUANCE,
+        "issuance": Dictionary.ISSUANCE,
+        "збір": Dictionary.COLLECTION,
+        "collection": Dictionary.COLLECTION,
+    }
+
+    def learn_names(self) -> None:
+        categories = Dictionary.objects.filter(pk__in=self.names.values()).values_list("name", "pk")
+        self.names = self.names | {name.casefold(): pk for name, pk in categories}
+
+    def read(self, value: Any) -> int | None:
+        return self.names.get(str(value).casefold())
+
+
+class AnyPlanResource(BookResource):
+    """Plans are known by month and category, never by id."""
+
+    key_expected = _("a month and category that no earlier row has")
+
+    def key_of(self, item: Any) -> tuple[date, int]:
+        return item.period, item.category_id
+
+    def stored(self, items: list[Any]) -> dict[Any, Model]:
+        plans = Plan.objects.filter(period__in={item.period for item in items})
+        return {self.key_of(plan): plan for plan in plans}
+
+
+class PlanResource(AnyPlanResource):
+    id = Field("id", "id", Id())
+    period = Field("period", "period", Month())
+    sum = Field("sum", "sum", Amount(ZERO))
+    category_id = Field(
+        "category_id",
+        "category_id",
+        Kind((Dictionary.ISSUANCE, "issuance"), (Dictionary.COLLECTION, "collection")),
+    )
+
+    key_column = "period"
+
+    class Meta:
+        model = Plan
+        fields = ("id", "period", "sum", "category_id")
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.ids = Seen()
+
+    def check(self, batch: Batch) -> None:
+        for number, item in batch:
+            if not self.ids.add(item.pk):
+                batch.refuse(number, "id", _("an id that no other row has"))
+            item.pk = None  # the database gives its own
+
+
+class PlanUploadResource(AnyPlanResource):
+    """What POST /plans_insert takes: new plans alone."""
+
+    month = Field("period", "month", Month())
+    category_name = Field("category_id", "category_name", Category())
+    sum = Field("sum", "sum", Amount(ZERO))
+
+    key_column = "month"
+
+    class Meta:
+        model = Plan
+        fields = ("month", "category_name", "sum")
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.fields["category_name"].widget.learn_names()
+
+    def check_known(self, batch: Batch, number: int, item: Model, stored: Model) -> None:
+        batch.refuse(number, "month", _("a month that has no plan yet for this category"))
+
+
+def insert_plans(file: BinaryIO) -> int:
+    """Store the plans of an uploaded file, all of them or none; how many. Raise Faulty."""
+    faults = Faults(limit=None)
+    with transaction.atomic():
+        # One upload at a time: the second of two at the same moment meets the plans of the first.
+        list(Dictionary.objects.select_for_update().filter(pk__in=Category.names.values()))
+        resource = PlanUploadResource()
+        rows = read_rows(file, resource.columns(), faults, max_unzipped=MAX_UNZIPPED, max_rows=MAX_ROWS)
+        inserted = TableLoad(resource, faults).run(rows).new
+        if not inserted and not faults:
+            faults.add(2, None, None, _("at least one plan"))
+        if faults:
+            raise Faulty(faults)
+    return inserted

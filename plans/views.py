@@ -1,0 +1,49 @@
+"""POST /plans_insert: a file of new plans, taken whole or refused whole."""
+
+from dataclasses import asdict
+
+from django import forms
+from django.core.files.uploadedfile import UploadedFile
+from django.utils.translation import gettext_lazy as _
+from rest_framework.parsers import MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from credits.files import Faulty
+from fintrack.access import MayAddPlans
+from fintrack.api import ParamsForm, Refused
+
+from .resources import MAX_BYTES, insert_plans
+
+FORM_OVERHEAD = 64 * 2**10  # bytes of a request beside the file
+
+
+class UploadForm(ParamsForm):
+    file = forms.FileField(help_text=_("one CSV or XLSX file, at most 2 MB"))
+
+    def clean_file(self) -> UploadedFile:
+        file = self.cleaned_data["file"]
+        if file.size > MAX_BYTES or len(self.files.getlist("file")) > 1:
+            raise forms.ValidationError(self.fields["file"].help_text)
+        return file
+
+
+class PlansInsert(APIView):
+    permission_classes = [MayAddPlans]
+    parser_classes = [MultiPartParser]
+
+    def post(self, request: Request) -> Response:
+        form = UploadForm(request.query_params)
+        if int(request.META.get("CONTENT_LENGTH") or 0) <= MAX_BYTES + FORM_OVERHEAD:
+            form.data = form.data.copy()
+            form.data.update(request.POST)
+            form.files = request.FILES
+        if faults := form.faults():
+            raise Refused(_("Check the parameters."), faults)
+        try:
+            inserted = insert_plans(form.cleaned_data["file"].file)
+        except Faulty as faulty:
+            errors = [asdict(fault) for fault in faulty.faults.in_order()]
+            raise Refused(_("The file has faults; nothing was stored."), errors) from faulty
+        return Response({"message": "Plans inserted successfully", "inserted": inserted})

@@ -1,0 +1,66 @@
+"""What credits does a borrower have, and what was paid for them?
+
+An open credit shows how many days it is overdue today and its payments by kind; a closed one its
+payments in all.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from django import forms
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from credits.models import Borrower, Credit
+from fintrack.api import ParamsForm
+
+from .report import Report
+
+
+class Params(ParamsForm):
+    user_id = forms.IntegerField(min_value=1, help_text=_("the id of a borrower, a whole number from 1"))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Amounts are money; None is what doesn't apply to an open or a closed credit."""
+
+    credit_id: int
+    issuance_date: date
+    is_closed: bool
+    actual_return_date: date | None
+    return_date: date
+    overdue_days: int | None
+    body: Decimal
+    percent: Decimal
+    total_payments: Decimal | None
+    body_payments: Decimal | None
+    percent_payments: Decimal | None
+
+
+def compute(user_id: int) -> list[Row]:
+    """Raise Http404 for an unknown borrower."""
+    borrower = get_object_or_404(Borrower, pk=user_id)
+    return [row(credit) for credit in borrower.credits.with_payments().order_by("pk")]
+
+
+def row(credit: Credit) -> Row:
+    closed = credit.is_closed
+    return Row(
+        credit_id=credit.pk,
+        issuance_date=credit.issuance_date,
+        is_closed=closed,
+        actual_return_date=credit.actual_return_date,
+        return_date=credit.return_date,
+        overdue_days=None if closed else credit.days_past_due(timezone.localdate()),
+        body=credit.body,
+        percent=credit.percent,
+        total_payments=credit.body_payments + credit.percent_payments if closed else None,
+        body_payments=None if closed else credit.body_payments,
+        percent_payments=None if closed else credit.percent_payments,
+    )
+
+
+report = Report(Params, Row, compute)

@@ -1,0 +1,74 @@
+"""How did a year go, month by month, against plan?
+
+A month's percent of plan is actual / plan; its percent of the year is the month / the whole year. A
+month has a row if it has a plan, an issuance or a payment.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from credits.models import Credit, Dictionary, Payment, Total
+from credits.money import ZERO, percent
+from fintrack.api import ParamsForm
+from plans.models import Plan
+
+from .report import Report
+
+
+class Params(ParamsForm):
+    year = forms.IntegerField(min_value=1900, max_value=2999, help_text=_("a year from 1900 to 2999"))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Sums are money, percents have two places and are None where there is nothing to compare with."""
+
+    month_year: str  # 2021-06
+    issuance_count: int
+    plan_issuance_sum: Decimal
+    actual_issuance_sum: Decimal
+    issuance_performance_percent: Decimal | None
+    payment_count: int
+    plan_collection_sum: Decimal
+    actual_collection_sum: Decimal
+    collection_performance_percent: Decimal | None
+    issuance_percent_of_year: Decimal | None
+    collection_percent_of_year: Decimal | None
+
+
+def compute(year: int) -> list[Row]:
+    first, last = date(year, 1, 1), date(year, 12, 31)
+    issued = Credit.objects.issued_between(first, last).by_month()
+    collected = Payment.objects.paid_between(first, last).by_month()
+    planned = Plan.objects.between(first, last).by_month()
+    issued_in_year = sum((total.sum for total in issued.values()), ZERO)
+    collected_in_year = sum((total.sum for total in collected.values()), ZERO)
+    rows = []
+    for month in sorted(issued.keys() | collected.keys() | planned.keys()):
+        issuance, collection = issued.get(month, Total()), collected.get(month, Total())
+        plans = planned.get(month, {})
+        issuance_plan = plans.get(Dictionary.ISSUANCE, ZERO)
+        collection_plan = plans.get(Dictionary.COLLECTION, ZERO)
+        rows.append(
+            Row(
+                month_year=month,
+                issuance_count=issuance.count,
+                plan_issuance_sum=issuance_plan,
+                actual_issuance_sum=issuance.sum,
+                issuance_performance_percent=percent(issuance.sum, issuance_plan),
+                payment_count=collection.count,
+                plan_collection_sum=collection_plan,
+                actual_collection_sum=collection.sum,
+                collection_performance_percent=percent(collection.sum, collection_plan),
+                issuance_percent_of_year=percent(issuance.sum, issued_in_year),
+                collection_percent_of_year=percent(collection.sum, collected_in_year),
+            )
+        )
+    return rows
+
+
+report = Report(Params, Row, compute)
