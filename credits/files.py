@@ -90,6 +90,21 @@ def stripped(cell: Any) -> Any:
     return cell.strip() if isinstance(cell, str) else cell
 
 
+def guarded(value: Any) -> Any:
+    """The value for a cell of a file; text that a spreadsheet program would run gets an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and is_formula(value) else value
+
+
+def unguarded(text: str) -> str:
+    """The text that was guarded."""
+    return text[1:] if text.startswith("'") and is_formula(text[1:]) else text
+
+
+def is_formula(text: str) -> bool:
+    # With apostrophes before it, or else a text that has one of its own would come back without it.
+    return text.lstrip("'").startswith(("=", "+", "-", "@", "\t", "\r"))
+
+
 def read_rows(
     file: BinaryIO,
     columns: Sequence[str],

@@ -12,6 +12,7 @@ from django.db.models.functions import Left
 from django.utils.translation import gettext_lazy as _
 
 from .money import KOPECK, MONEY, ZERO, MoneySum
+from .writing import BookModel, BookQuerySet
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Total:
     sum: Decimal = ZERO
 
 
-class ByMonth(models.QuerySet):
+class DatedQuerySet(BookQuerySet):
     """Rows that move an amount of money on a day; a subclass names both columns."""
 
     day: str
@@ -34,9 +35,15 @@ class ByMonth(models.QuerySet):
         A date read as text begins with its month on every database; TruncMonth would call Python for
         each row on SQLite.
         """
-        months = self.annotate(month=Left(self.day, 7)).values_list("month").order_by("month")
-        rows = months.annotate(Count("pk"), MoneySum(self.amount))
-        return {month: Total(count, amount) for month, count, amount in rows}
+        return self.annotate(month=Left(self.day, 7)).totals_by("month")
+
+    def by_day(self) -> dict[date, Total]:
+        """{day: Total} for the days that have a row."""
+        return self.totals_by(self.day)
+
+    def totals_by(self, column: str) -> dict[Any, Total]:
+        rows = self.values_list(column).order_by(column).annotate(Count("pk"), MoneySum(self.amount))
+        return {value: Total(count, amount) for value, count, amount in rows}
 
 
 class ExactCharField(models.CharField):
@@ -49,13 +56,15 @@ class ExactCharField(models.CharField):
         return parameters
 
 
-class Borrower(models.Model):
+class Borrower(BookModel):
     """Whom the lender lends to. Not an account of this site: that is auth.User."""
 
     login = ExactCharField(_("login"), max_length=150)
     registration_date = models.DateField(_("registered"))
 
-    class Meta:
+    objects = BookQuerySet.as_manager()
+
+    class Meta(BookModel.Meta):
         verbose_name = _("borrower")
         verbose_name_plural = _("borrowers")
         constraints = [models.UniqueConstraint(fields=["login"], name="borrower_login_unique")]
@@ -64,7 +73,7 @@ class Borrower(models.Model):
         return self.login
 
 
-class CreditQuerySet(ByMonth):
+class CreditQuerySet(DatedQuerySet):
     day = "issuance_date"
     amount = "body"
 
@@ -84,7 +93,7 @@ class CreditQuerySet(ByMonth):
         return self.annotate(**paid)
 
 
-class Credit(models.Model):
+class Credit(BookModel):
     """One loan. It is open while actual_return_date is empty."""
 
     borrower = models.ForeignKey(Borrower, models.PROTECT, related_name="credits", verbose_name=_("borrower"))
@@ -105,7 +114,7 @@ class Credit(models.Model):
 
     objects = CreditQuerySet.as_manager()
 
-    class Meta:
+    class Meta(BookModel.Meta):
         verbose_name = _("credit")
         verbose_name_plural = _("credits")
         indexes = [models.Index(fields=["issuance_date", "body"], name="credit_issued")]
@@ -136,14 +145,16 @@ class Credit(models.Model):
         return max(0, (day - self.return_date).days)
 
 
-class Dictionary(models.Model):
+class Dictionary(BookModel):
     """The names of what a payment is for (1, 2) and of what a plan is about (3, 4)."""
 
     BODY, INTEREST, ISSUANCE, COLLECTION = FIXED = (1, 2, 3, 4)
 
     name = models.CharField(_("name"), max_length=100)
 
-    class Meta:
+    objects = BookQuerySet.as_manager()
+
+    class Meta(BookModel.Meta):
         verbose_name = _("dictionary entry")
         verbose_name_plural = _("dictionary")
 
@@ -151,7 +162,7 @@ class Dictionary(models.Model):
         return self.name
 
 
-class PaymentQuerySet(ByMonth):
+class PaymentQuerySet(DatedQuerySet):
     day = "payment_date"
     amount = "sum"
 
@@ -160,7 +171,7 @@ class PaymentQuerySet(ByMonth):
         return self.filter(payment_date__range=(first, last))
 
 
-class Payment(models.Model):
+class Payment(BookModel):
     """Money received for a credit, towards its body or its interest."""
 
     credit = models.ForeignKey(
@@ -183,7 +194,7 @@ class Payment(models.Model):
 
     objects = PaymentQuerySet.as_manager()
 
-    class Meta:
+    class Meta(BookModel.Meta):
         verbose_name = _("payment")
         verbose_name_plural = _("payments")
         indexes = [

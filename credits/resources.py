@@ -12,7 +12,7 @@ from import_export.fields import Field
 from import_export.resources import ModelResource
 from import_export.widgets import Widget
 
-from .files import Faults, Row
+from .files import Faults, Row, unguarded
 from .loading import Batch
 from .models import Borrower, Credit, Dictionary, Payment
 from .money import KOPECK, ZERO
@@ -77,7 +77,7 @@ class Text(Cell):
         self.expected = _("1 to %d characters in UTF-8, or in the encoding told") % max_length
 
     def read(self, value: Any) -> str | None:
-        text = str(value)
+        text = unguarded(str(value))
         readable = text.isprintable() and "\ufffd" not in text
         return text if readable and 0 < len(text) <= self.max_length else None
 

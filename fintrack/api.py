@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django import forms
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import APIException
@@ -44,8 +45,12 @@ class ParamsForm(forms.Form):
 
     data: QueryDict
 
-    def faults(self) -> list[dict[str, Any]]:
-        """What is wrong with each parameter; one that the form doesn't know, or given twice, is wrong."""
+    def clean(self) -> None:
+        for fault in self.misplaced():
+            self.add_error(None, _("%(parameter)s: expected %(expected)s") % fault)
+
+    def misplaced(self) -> list[dict[str, Any]]:
+        """The parameters that the form doesn't know, or that are given twice."""
         faults = []
         for name in self.data:
             given = self.data.getlist(name)
@@ -55,17 +60,15 @@ class ParamsForm(forms.Form):
                 faults.append({"parameter": name, "found": given[-1], "expected": expected})
             elif len(given) > 1:
                 faults.append({"parameter": name, "found": ", ".join(given), "expected": _("one value")})
-        for name in self.errors:
-            expected = self.fields[name].help_text
-            faults.append({"parameter": name, "found": self.data.get(name), "expected": expected})
         return faults
 
-
-def checked(form_class: type[ParamsForm], query: QueryDict, path: dict[str, str]) -> dict[str, Any]:
-    """The cleaned parameters of the address, those of its path included. Raise Refused."""
-    data = query.copy()
-    data.update(path)
-    form = form_class(data)
-    if faults := form.faults():
-        raise Refused(_("Check the parameters."), faults)
-    return form.cleaned_data
+    def checked(self) -> dict[str, Any]:
+        """The cleaned parameters. Raise Refused, which lists what is wrong with each."""
+        wrong = [
+            {"parameter": name, "found": self.data.get(name), "expected": self.fields[name].help_text}
+            for name in self.errors
+            if name != NON_FIELD_ERRORS
+        ]
+        if faults := self.misplaced() + wrong:
+            raise Refused(_("Check the parameters."), faults)
+        return self.cleaned_data

@@ -1,6 +1,7 @@
 from django.contrib.auth import views as auth
 from django.urls import include, path, reverse_lazy
-from django.views.generic import TemplateView
+
+from reports.urls import api as reports_api
 
 from .health import livez, readyz
 
@@ -14,14 +15,12 @@ accounts = [
     ),
 ]
 
-# At the root for those who knew the service before, under /api/v1/ for all.
-api = [path("", include("reports.urls")), path("", include("plans.urls"))]
-
 urlpatterns = [
-    path("", TemplateView.as_view(template_name="home.html"), name="home"),
+    path("", include("reports.urls")),
+    path("", include("plans.urls")),
     path("accounts/", include(accounts)),
+    path("api/v1/", include(reports_api)),
+    path("api/v1/", include("plans.urls")),
     path("livez", livez),
     path("readyz", readyz),
-    path("", include(api)),
-    path("api/v1/", include(api)),
 ]

@@ -11,9 +11,10 @@ from django.utils.translation import gettext_lazy as _
 
 from credits.models import Dictionary
 from credits.money import MONEY, ZERO
+from credits.writing import BookModel, BookQuerySet
 
 
-class PlanQuerySet(models.QuerySet["Plan"]):
+class PlanQuerySet(BookQuerySet):
     def between(self, first: date, last: date) -> Self:
         """Plans whose month begins between the two days, both inclusive."""
         return self.filter(period__range=(first, last))
@@ -34,7 +35,7 @@ class PlanQuerySet(models.QuerySet["Plan"]):
         return months
 
 
-class Plan(models.Model):
+class Plan(BookModel):
     """The target of one month for one category: issuance or collection."""
 
     period = models.DateField(_("month"), help_text=_("The first day of the month."))
@@ -49,7 +50,7 @@ class Plan(models.Model):
 
     objects = PlanQuerySet.as_manager()
 
-    class Meta:
+    class Meta(BookModel.Meta):
         verbose_name = _("plan")
         verbose_name_plural = _("plans")
         constraints = [

@@ -3,7 +3,6 @@
 from datetime import date
 from typing import Any, BinaryIO
 
-from django.db import transaction
 from django.db.models import Model
 from django.utils.translation import gettext_lazy as _
 from import_export.fields import Field
@@ -13,6 +12,7 @@ from credits.loading import Batch, Seen, TableLoad
 from credits.models import Dictionary
 from credits.money import ZERO
 from credits.resources import Amount, BookResource, Cell, Day, Id, Kind
+from credits.writing import writing
 
 from .models import Plan
 
@@ -115,7 +115,7 @@ class PlanUploadResource(AnyPlanResource):
 def insert_plans(file: BinaryIO) -> int:
     """Store the plans of an uploaded file, all of them or none; how many. Raise Faulty."""
     faults = Faults(limit=None)
-    with transaction.atomic():
+    with writing():
         # One upload at a time: the second of two at the same moment meets the plans of the first.
         list(Dictionary.objects.select_for_update().filter(pk__in=Category.names.values()))
         resource = PlanUploadResource()

@@ -39,10 +39,9 @@ class PlansInsert(APIView):
             form.data = form.data.copy()
             form.data.update(request.POST)
             form.files = request.FILES
-        if faults := form.faults():
-            raise Refused(_("Check the parameters."), faults)
+        file = form.checked()["file"]
         try:
-            inserted = insert_plans(form.cleaned_data["file"].file)
+            inserted = insert_plans(file.file)
         except Faulty as faulty:
             errors = [asdict(fault) for fault in faulty.faults.in_order()]
             raise Refused(_("The file has faults; nothing was stored."), errors) from faulty

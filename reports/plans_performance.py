@@ -7,20 +7,28 @@ month's end; performance is actual / plan.
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from django import forms
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from credits.models import Credit, Dictionary, Payment, Total
 from credits.money import percent
-from fintrack.api import ParamsForm
 from plans.models import Plan
 
-from .report import Report
+from .report import Params as BaseParams
+from .report import Report, summed
 
 
-class Params(ParamsForm):
-    check_date = forms.DateField(input_formats=["%Y-%m-%d"], help_text=_("a date, yyyy-mm-dd"))
+class Params(BaseParams):
+    check_date = forms.DateField(
+        label=_("Date"),
+        input_formats=["%Y-%m-%d"],
+        widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
+        initial=timezone.localdate,
+        help_text=_("a date, yyyy-mm-dd"),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,4 +58,26 @@ def compute(check_date: date) -> list[Row]:
     return rows
 
 
-report = Report(Params, Row, compute)
+def totals(rows: list[Row]) -> list[dict[str, Any]]:
+    """A row for each category."""
+    totals = []
+    for category in dict.fromkeys(row.category for row in rows):
+        sums = summed([row for row in rows if row.category == category], "plan_sum", "actual_sum")
+        performance = percent(sums["actual_sum"], sums["plan_sum"])
+        totals.append({"category": category, **sums, "performance_percent": performance})
+    return totals
+
+
+report = Report(
+    name="plans_performance",
+    title=_("Plans performance"),
+    question=_("How do the plans stand at a date?"),
+    formula=_(
+        "Actual is what was issued or collected from the month's first day to the date, and never past that "
+        "month's end. Performance is actual / plan in percent."
+    ),
+    params=Params,
+    row=Row,
+    compute=compute,
+    totals=totals,
+)

@@ -1,19 +1,81 @@
 """What every report is made of."""
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from datetime import date
+from functools import cached_property
+from types import UnionType
+from typing import Any, get_args, get_type_hints
+
+from django import forms
+from django.core.serializers.json import DjangoJSONEncoder
+from django.utils.functional import Promise
 
 from fintrack.api import ParamsForm
+
+CSV, XLSX = "csv", "xlsx"
+
+
+class Params(ParamsForm):
+    """The parameters of a report, and the form of a download, which each can be had as."""
+
+    format = forms.ChoiceField(
+        required=False,
+        choices=[(name, name) for name in (CSV, XLSX)],
+        widget=forms.HiddenInput,
+        help_text=f"{CSV} or {XLSX}",
+    )
 
 
 @dataclass(frozen=True)
 class Report:
     """A question about the book: its parameters, and the rows that answer it.
 
-    compute takes the cleaned parameters and returns instances of row, a frozen dataclass.
+    compute takes the cleaned parameters and returns instances of row, a frozen dataclass of dates,
+    decimals, numbers, text and None. totals takes the rows and returns {column: value} for each row of
+    totals. formula tells readers how the figures are made.
     """
 
-    params: type[ParamsForm]
+    name: str
+    title: str | Promise
+    question: str | Promise
+    formula: str | Promise
+    params: type[Params]
     row: type
     compute: Callable[..., list[Any]]
+    totals: Callable[[list[Any]], list[dict[str, Any]]]
+
+    @cached_property
+    def columns(self) -> list[str]:
+        return [field.name for field in fields(self.row)]
+
+    @cached_property
+    def readers(self) -> list[Callable[[Any], Any]]:
+        """How a value of each column is read from JSON."""
+        hints = get_type_hints(self.row)
+        return [reader(hints[column]) for column in self.columns]
+
+    def dumped(self, rows: list[Any]) -> str:
+        """The rows as JSON, exact: a decimal is a string there."""
+        return json.dumps([list(asdict(row).values()) for row in rows], cls=DjangoJSONEncoder)
+
+    def loaded(self, text: str) -> list[Any]:
+        """The rows that were dumped."""
+        return [
+            self.row(*(read(value) for read, value in zip(self.readers, values, strict=True)))
+            for values in json.loads(text)
+        ]
+
+
+def summed(rows: list[Any], *columns: str) -> dict[str, Any]:
+    """{column: sum}, for totals; what doesn't apply to a row adds nothing."""
+    return {column: sum(getattr(row, column) or 0 for row in rows) for column in columns}
+
+
+def reader(hint: Any) -> Callable[[Any], Any]:
+    if isinstance(hint, UnionType):
+        (kind,) = set(get_args(hint)) - {type(None)}
+        read = reader(kind)
+        return lambda value: None if value is None else read(value)
+    return date.fromisoformat if hint is date else hint

@@ -7,20 +7,27 @@ payments in all.
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from django import forms
-from django.shortcuts import get_object_or_404
+from django.http import Http404
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from credits.models import Borrower, Credit
-from fintrack.api import ParamsForm
 
-from .report import Report
+from .report import Params as BaseParams
+from .report import Report, summed
 
 
-class Params(ParamsForm):
-    user_id = forms.IntegerField(min_value=1, help_text=_("the id of a borrower, a whole number from 1"))
+class Params(BaseParams):
+    user_id = forms.IntegerField(
+        label=_("Borrower's id"), min_value=1, help_text=_("the id of a borrower, a whole number from 1")
+    )
+
+    def clean(self) -> None:
+        super().clean()
+        self.cleaned_data["today"] = timezone.localdate()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +47,15 @@ class Row:
     percent_payments: Decimal | None
 
 
-def compute(user_id: int) -> list[Row]:
+def compute(user_id: int, today: date) -> list[Row]:
     """Raise Http404 for an unknown borrower."""
-    borrower = get_object_or_404(Borrower, pk=user_id)
-    return [row(credit) for credit in borrower.credits.with_payments().order_by("pk")]
+    borrower = Borrower.objects.filter(pk=user_id).first()
+    if borrower is None:
+        raise Http404(_("There is no borrower with the id %d.") % user_id)
+    return [row(credit, today) for credit in borrower.credits.with_payments().order_by("pk")]
 
 
-def row(credit: Credit) -> Row:
+def row(credit: Credit, today: date) -> Row:
     closed = credit.is_closed
     return Row(
         credit_id=credit.pk,
@@ -54,7 +63,7 @@ def row(credit: Credit) -> Row:
         is_closed=closed,
         actual_return_date=credit.actual_return_date,
         return_date=credit.return_date,
-        overdue_days=None if closed else credit.days_past_due(timezone.localdate()),
+        overdue_days=None if closed else credit.days_past_due(today),
         body=credit.body,
         percent=credit.percent,
         total_payments=credit.body_payments + credit.percent_payments if closed else None,
@@ -63,4 +72,20 @@ def row(credit: Credit) -> Row:
     )
 
 
-report = Report(Params, Row, compute)
+def totals(rows: list[Row]) -> list[dict[str, Any]]:
+    return [summed(rows, "body", "percent", "total_payments", "body_payments", "percent_payments")]
+
+
+report = Report(
+    name="user_credits",
+    title=_("Credits of a borrower"),
+    question=_("What credits does a borrower have, and what was paid for them?"),
+    formula=_(
+        "An open credit shows the days it is overdue today, max(0, today − due date), and its payments by "
+        "kind; a closed one its payments in all. Interest is what has accrued, an amount of money."
+    ),
+    params=Params,
+    row=Row,
+    compute=compute,
+    totals=totals,
+)

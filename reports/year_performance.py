@@ -7,20 +7,28 @@ month has a row if it has a plan, an issuance or a payment.
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from django import forms
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from credits.models import Credit, Dictionary, Payment, Total
 from credits.money import ZERO, percent
-from fintrack.api import ParamsForm
 from plans.models import Plan
 
-from .report import Report
+from .report import Params as BaseParams
+from .report import Report, summed
 
 
-class Params(ParamsForm):
-    year = forms.IntegerField(min_value=1900, max_value=2999, help_text=_("a year from 1900 to 2999"))
+class Params(BaseParams):
+    year = forms.IntegerField(
+        label=_("Year"),
+        min_value=1900,
+        max_value=2999,
+        initial=lambda: timezone.localdate().year,
+        help_text=_("a year from 1900 to 2999"),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +79,38 @@ def compute(year: int) -> list[Row]:
     return rows
 
 
-report = Report(Params, Row, compute)
+def totals(rows: list[Row]) -> list[dict[str, Any]]:
+    sums = summed(
+        rows,
+        "issuance_count",
+        "plan_issuance_sum",
+        "actual_issuance_sum",
+        "payment_count",
+        "plan_collection_sum",
+        "actual_collection_sum",
+    )
+    issued, collected = sums["actual_issuance_sum"], sums["actual_collection_sum"]
+    return [
+        sums
+        | {
+            "issuance_performance_percent": percent(issued, sums["plan_issuance_sum"]),
+            "collection_performance_percent": percent(collected, sums["plan_collection_sum"]),
+            "issuance_percent_of_year": percent(issued, issued),
+            "collection_percent_of_year": percent(collected, collected),
+        }
+    ]
+
+
+report = Report(
+    name="year_performance",
+    title=_("Year performance"),
+    question=_("How did a year go, month by month, against plan?"),
+    formula=_(
+        "Performance is actual / plan, the share of the year is month / whole year, both in percent. A month "
+        "has a row if it has a plan, an issuance or a payment."
+    ),
+    params=Params,
+    row=Row,
+    compute=compute,
+    totals=totals,
+)

@@ -1,16 +1,50 @@
 """Fixtures for all tests."""
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from django.conf import settings as project
 from django.core.cache import cache
+from django.db import connection
+from django.db.backends.signals import connection_created
 from rest_framework.test import APIClient
 
+from credits.writing import door
 from fintrack.access import ADMINISTRATOR, ANALYST, EDITOR
 
 from . import builders
+
+WRITE = re.compile(
+    r"\s*(INSERT\s+(IGNORE\s+)?INTO|REPLACE\s+INTO|UPDATE|DELETE\s+FROM|TRUNCATE(\s+TABLE)?)\s+[`\"]?(credits|plans)_",
+    re.IGNORECASE,
+)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """No test writes the book but by the one door; those that go around on purpose are marked."""
+    around = []
+
+    def watch(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
+        if WRITE.match(sql) and not door.is_open:
+            around.append(sql)
+        return execute(sql, *args)
+
+    def watch_too(connection: Any, **kwargs: Any) -> None:
+        if watch not in connection.execute_wrappers:
+            connection.execute_wrappers.append(watch)
+
+    connection_created.connect(watch_too)
+    try:
+        with connection.execute_wrapper(watch):
+            yield
+    finally:
+        connection_created.disconnect(watch_too)
+    if not item.get_closest_marker("around"):
+        assert not around, "written outside writing()"
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +82,7 @@ def empty_cache() -> None:
 @pytest.fixture
 def committed(transactional_db) -> None:
     """A database whose tests commit; they begin with what the migrations put in."""
-    builders.dictionary()
+    builders.migrated()
 
 
 @pytest.fixture

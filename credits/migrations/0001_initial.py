@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("name", models.CharField(max_length=100, verbose_name="name")),
             ],
-            options={"verbose_name": "dictionary entry", "verbose_name_plural": "dictionary"},
+            options={"base_manager_name": "objects", "verbose_name": "dictionary entry", "verbose_name_plural": "dictionary"},
         ),
         migrations.CreateModel(
             name="Borrower",
@@ -28,6 +28,7 @@ class Migration(migrations.Migration):
                 ("registration_date", models.DateField(verbose_name="registered")),
             ],
             options={
+                "base_manager_name": "objects",
                 "verbose_name": "borrower",
                 "verbose_name_plural": "borrowers",
                 "constraints": [models.UniqueConstraint(fields=("login",), name="borrower_login_unique")],
@@ -45,6 +46,7 @@ class Migration(migrations.Migration):
                 ("borrower", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="credits", to="credits.borrower", verbose_name="borrower")),
             ],
             options={
+                "base_manager_name": "objects",
                 "verbose_name": "credit",
                 "verbose_name_plural": "credits",
                 "indexes": [models.Index(fields=["issuance_date", "body"], name="credit_issued")],
@@ -66,6 +68,7 @@ class Migration(migrations.Migration):
                 ("type", models.ForeignKey(db_index=False, limit_choices_to={"pk__in": [1, 2]}, on_delete=django.db.models.deletion.PROTECT, related_name="payments", to="credits.dictionary", verbose_name="type")),
             ],
             options={
+                "base_manager_name": "objects",
                 "verbose_name": "payment",
                 "verbose_name_plural": "payments",
                 "indexes": [

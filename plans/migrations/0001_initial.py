@@ -24,6 +24,7 @@ class Migration(migrations.Migration):
                 ('category', models.ForeignKey(limit_choices_to={'pk__in': [3, 4]}, on_delete=django.db.models.deletion.PROTECT, related_name='plans', to='credits.dictionary', verbose_name='category')),
             ],
             options={
+                'base_manager_name': 'objects',
                 'verbose_name': 'plan',
                 'verbose_name_plural': 'plans',
                 'constraints': [models.UniqueConstraint(fields=('period', 'category'), name='plan_one_per_month_and_category', violation_error_message='There is a plan for this month and category already.'), models.CheckConstraint(condition=models.Q(('period__day', 1)), name='plan_period_is_first_of_month', violation_error_message='The month must be given by its first day.'), models.CheckConstraint(condition=models.Q(('sum__gte', 0)), name='plan_sum_not_negative'), models.CheckConstraint(condition=models.Q(('category__in', [3, 4])), name='plan_for_issuance_or_collection')],

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError
 from django.utils.translation import gettext as _
 from tqdm import tqdm
 
@@ -20,6 +20,7 @@ from credits.resources import (
     DictionaryResource,
     PaymentResource,
 )
+from credits.writing import writing
 from plans.resources import PlanResource
 
 # In this order each refers only to those before it.
@@ -56,7 +57,7 @@ class Command(BaseCommand):
             raise CommandError(_("Unknown encoding: %s") % encoding) from None
         files = find_files(directory)
         try:
-            with transaction.atomic():
+            with writing():
                 if replace:
                     empty_tables()
                 counts, faults = load(files, encoding)

@@ -1,0 +1,105 @@
+"""A report's rows as files: CSV, streamed, and XLSX, with totals and a sheet that explains it."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import date
+from decimal import Decimal
+from io import BytesIO
+from typing import Any
+
+from django.http import FileResponse, StreamingHttpResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from openpyxl import Workbook
+from openpyxl.cell import WriteOnlyCell
+from openpyxl.styles import Alignment, Font
+from openpyxl.utils import get_column_letter
+
+from credits.files import guarded
+from fintrack.api import Refused
+
+from .report import CSV, XLSX, Report
+
+MAX_XLSX_ROWS = 100_000
+XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+FORMATS = {Decimal: "#,##0.00", date: "yyyy-mm-dd", int: "0"}
+
+
+class Line:
+    """A file for csv.writer that gives each line back."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def csv_download(report: Report, rows: list[Any], params: dict[str, Any]) -> StreamingHttpResponse:
+    """Header and rows alone, UTF-8 with a byte order mark, by which spreadsheet programs know it."""
+
+    def lines() -> Iterator[str]:
+        writer = csv.writer(Line())
+        yield "\ufeff"
+        yield writer.writerow(report.columns)
+        for row in rows:
+            yield writer.writerow([text_of(value) for value in asdict(row).values()])
+
+    response = StreamingHttpResponse(lines(), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{filename(report, params)}.csv"'
+    return response
+
+
+def text_of(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else guarded(value)
+
+
+def xlsx_download(report: Report, rows: list[Any], params: dict[str, Any]) -> FileResponse:
+    """Rows and totals; then a sheet with the parameters, the moment and the formula. Raise Refused."""
+    if len(rows) > MAX_XLSX_ROWS:
+        expected = _("csv: an XLSX file holds at most %d rows") % MAX_XLSX_ROWS
+        raise Refused(
+            _("There are too many rows."), [{"parameter": "format", "found": XLSX, "expected": expected}]
+        )
+    book = Workbook(write_only=True)
+    sheet = book.create_sheet(report.name[:31])
+    sheet.freeze_panes = "A2"
+    for number, column in enumerate(report.columns, start=1):
+        sheet.column_dimensions[get_column_letter(number)].width = max(12, len(column) + 2)
+    bold = Font(bold=True)
+    sheet.append([cell(sheet, column, bold) for column in report.columns])
+    for row in rows:
+        sheet.append([cell(sheet, value) for value in asdict(row).values()])
+    for total in report.totals(rows):
+        label, *others = report.columns
+        values = [total.get(label, _("Total")), *(total.get(column) for column in others)]
+        sheet.append([cell(sheet, value, bold) for value in values])
+    about = book.create_sheet(_("About"))
+    about.column_dimensions["A"].width = 16
+    about.column_dimensions["B"].width = 100
+    facts = {_("Report"): str(report.title), **params, _("Made"): moment(), _("Formula"): str(report.formula)}
+    for name, value in facts.items():
+        about.append([cell(about, name, bold), cell(about, value)])
+    file = BytesIO()
+    book.save(file)
+    file.seek(0)
+    name = f"{filename(report, params)}.xlsx"
+    return FileResponse(file, as_attachment=True, filename=name, content_type=XLSX_TYPE)
+
+
+def cell(sheet: Any, value: Any, font: Font | None = None) -> Any:
+    made = WriteOnlyCell(sheet, guarded(value))
+    made.number_format = FORMATS.get(type(value), "General")
+    made.alignment = Alignment(vertical="top", wrap_text=isinstance(value, str) and len(value) > 60)
+    if font:
+        made.font = font
+    return made
+
+
+def filename(report: Report, params: dict[str, Any]) -> str:
+    return "-".join([report.name, *map(str, params.values())])
+
+
+def moment() -> str:
+    return f"{timezone.localtime():%Y-%m-%d %H:%M %Z}"
+
+
+DOWNLOADS = {CSV: csv_download, XLSX: xlsx_download}

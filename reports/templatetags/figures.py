@@ -1,0 +1,31 @@
+"""Figures as people read them: grouped thousands, two decimals, a dash for nothing."""
+
+from datetime import date
+from decimal import Decimal
+
+from django import template
+from django.utils.formats import number_format
+
+register = template.Library()
+
+NOTHING = "–"
+
+
+@register.filter
+def money(amount: Decimal | None) -> str:
+    return NOTHING if amount is None else number_format(amount, decimal_pos=2, force_grouping=True)
+
+
+@register.filter
+def percent(share: Decimal | None) -> str:
+    return NOTHING if share is None else f"{money(share)}\u202f%"
+
+
+@register.filter
+def count(number: int | None) -> str:
+    return NOTHING if number is None else number_format(number, force_grouping=True)
+
+
+@register.filter
+def day(value: date | None) -> str:
+    return NOTHING if value is None else value.isoformat()

@@ -1,0 +1,196 @@
+"""Reports as files: the same rows, numbers that are numbers, text that no spreadsheet program runs."""
+
+import csv
+import io
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+
+import pytest
+import time_machine
+from openpyxl import load_workbook
+
+from credits.files import guarded, unguarded
+from credits.models import Dictionary
+from credits.resources import Text
+from fintrack.api import Refused
+from reports import user_credits
+from reports.downloads import MAX_XLSX_ROWS, csv_download, xlsx_download
+
+from . import builders
+
+ADDRESSES = ["/year_performance", "/api/v1/year_performance", "/reports/year-performance/"]
+
+
+@pytest.fixture
+def book(db):
+    credit = builders.credit("2021-01-31", "1500.50")
+    builders.payment(credit, "2021-02-01", "100.05")
+    builders.plan("2021-01", Dictionary.ISSUANCE, "3000")
+
+
+def opened(response):
+    assert response["Content-Type"] == "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    return load_workbook(io.BytesIO(b"".join(response.streaming_content)))
+
+
+def lines_of(text: bytes) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text.decode("utf-8-sig"))))
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_csv_is_header_and_rows_alone(book, analyst, address):
+    response = analyst.get(address, {"year": 2021, "format": "csv"})
+    assert response.streaming
+    assert response["Content-Type"] == "text/csv; charset=utf-8"
+    assert response["Content-Disposition"] == 'attachment; filename="year_performance-2021.csv"'
+    assert b"".join(response.streaming_content).decode("utf-8") == (
+        "\ufeffmonth_year,issuance_count,plan_issuance_sum,actual_issuance_sum,issuance_performance_percent,"
+        "payment_count,plan_collection_sum,actual_collection_sum,collection_performance_percent,"
+        "issuance_percent_of_year,collection_percent_of_year\r\n"
+        "2021-01,1,3000.00,1500.50,50.02,0,0.00,0.00,,100.00,0.00\r\n"
+        "2021-02,0,0.00,0.00,,1,0.00,100.05,,0.00,100.00\r\n"
+    )
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_xlsx_has_numbers_a_frozen_header_and_totals(book, analyst, address):
+    response = analyst.get(address, {"year": 2021, "format": "xlsx"})
+    assert response["Content-Disposition"] == 'attachment; filename="year_performance-2021.xlsx"'
+    sheet = opened(response).worksheets[0]
+    assert sheet.title == "year_performance"
+    assert sheet.freeze_panes == "A2"
+    assert list(sheet.values) == [
+        (
+            "month_year",
+            "issuance_count",
+            "plan_issuance_sum",
+            "actual_issuance_sum",
+            "issuance_performance_percent",
+            "payment_count",
+            "plan_collection_sum",
+            "actual_collection_sum",
+            "collection_performance_percent",
+            "issuance_percent_of_year",
+            "collection_percent_of_year",
+        ),
+        ("2021-01", 1, 3000, 1500.5, 50.02, 0, 0, 0, None, 100, 0),
+        ("2021-02", 0, 0, 0, None, 1, 0, 100.05, None, 0, 100),
+        ("Total", 1, 3000, 1500.5, 50.02, 1, 0, 100.05, None, 100, 100),
+    ]
+    assert sheet["D2"].number_format == "#,##0.00"
+    assert sheet["B2"].number_format == "0"
+    for letter, width in {"A": 12, "E": len("issuance_performance_percent") + 2}.items():
+        assert sheet.column_dimensions[letter].width == width
+
+
+@time_machine.travel("2021-03-01 10:30 +0000", tick=False)
+def test_xlsx_says_what_was_asked_when_and_how_it_is_computed(book, analyst):
+    about = opened(analyst.get("/year_performance", {"year": 2021, "format": "xlsx"}))["About"]
+    facts = dict(about.values)
+    assert facts.pop("Formula").startswith("Performance is actual / plan")
+    assert facts == {"Report": "Year performance", "year": 2021, "Made": "2021-03-01 12:30 EET"}
+
+
+@time_machine.travel("2021-03-01", tick=False)
+def test_dates_are_dates_in_xlsx_and_iso_in_csv(db, analyst):
+    credit = builders.credit("2021-01-31", "1000")
+    address = f"/user_credits/{credit.borrower_id}"
+    sheet = opened(analyst.get(address, {"format": "xlsx"})).worksheets[0]
+    assert sheet["B2"].value.isoformat() == "2021-01-31T00:00:00"
+    assert sheet["B2"].number_format == "yyyy-mm-dd"
+    text = b"".join(analyst.get(address, {"format": "csv"}).streaming_content)
+    assert lines_of(text)[1] == [
+        str(credit.pk),
+        "2021-01-31",
+        "false",
+        "",
+        "2021-02-14",
+        "15",
+        "1000.00",
+        "0.00",
+        "",
+        "0.00",
+        "0.00",
+    ]
+
+
+def test_page_api_and_downloads_show_the_same_rows(book, analyst):
+    rows = [list(row.values()) for row in analyst.get("/year_performance?year=2021").json()]
+    workbook = opened(analyst.get("/year_performance?year=2021&format=xlsx"))
+    assert [list(row) for row in workbook.worksheets[0].values][1:-1] == rows
+    text = b"".join(analyst.get("/year_performance?year=2021&format=csv").streaming_content)
+    lines = lines_of(text)[1:]
+    assert [[line[0], *(None if cell == "" else float(cell) for cell in line[1:])] for line in lines] == rows
+    page = analyst.get("/reports/year-performance/?year=2021")
+    shown = [[getattr(row, column) for column in lines_of(text)[0]] for row in page.context["rows"]]
+    assert [[float(v) if isinstance(v, Decimal) else v for v in row] for row in shown] == rows
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "'=1+1", "''-x"])
+def test_text_that_a_spreadsheet_would_run_gets_an_apostrophe_and_loses_it_on_import(text):
+    assert guarded(text) == f"'{text}"
+    assert unguarded(guarded(text)) == text
+
+
+@pytest.mark.parametrize("text", ["anna", "o'neil", "'tis", "", "1-2", "видача"])
+def test_other_text_stays_as_it_is(text):
+    assert guarded(text) == text
+    assert unguarded(text) == text
+
+
+def test_import_takes_the_apostrophe_off():
+    assert Text(max_length=150).clean("'=cmd") == "=cmd"
+
+
+def test_negative_numbers_stay_numbers():
+    assert guarded(Decimal("-5.00")) == Decimal("-5.00")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    name: str
+    day: date | None
+    amount: Decimal
+
+
+EVIL = replace(
+    user_credits.report,
+    name="evil",
+    row=Row,
+    totals=lambda rows: [],
+)
+
+
+def test_formulas_in_text_are_neutralised_in_both_kinds_of_file():
+    rows = [Row('=HYPERLINK("http://x")', None, Decimal("-1.50"))]
+    text = b"".join(csv_download(EVIL, rows, {}).streaming_content).decode("utf-8-sig")
+    assert text == 'name,day,amount\r\n"\'=HYPERLINK(""http://x"")",,-1.50\r\n'
+    sheet = load_workbook(io.BytesIO(b"".join(xlsx_download(EVIL, rows, {}).streaming_content)))["evil"]
+    assert (sheet["A2"].value, sheet["A2"].data_type) == ('\'=HYPERLINK("http://x")', "s")
+    assert (sheet["C2"].value, sheet["C2"].data_type) == (-1.5, "n")
+
+
+def test_more_rows_than_a_sheet_should_hold_are_refused_and_csv_is_named():
+    row = Row("x", None, Decimal(1))
+    with pytest.raises(Refused) as refused:
+        xlsx_download(EVIL, [row] * (MAX_XLSX_ROWS + 1), {})
+    (error,) = refused.value.errors
+    assert error == {
+        "parameter": "format",
+        "found": "xlsx",
+        "expected": "csv: an XLSX file holds at most 100000 rows",
+    }
+
+
+def test_csv_comes_line_by_line():
+    lines = iter(csv_download(EVIL, [Row("x", None, Decimal(1))] * 3, {}))
+    assert next(lines) == "\ufeff".encode()
+    assert next(lines) == b"name,day,amount\r\n"
+    assert next(lines) == b"x,,1\r\n"
+
+
+def test_an_unknown_format_is_an_error_that_names_the_known_ones(db, analyst):
+    response = analyst.get("/year_performance?year=2021&format=pdf")
+    assert response.status_code == 400
+    assert response.json()["errors"] == [{"parameter": "format", "found": "pdf", "expected": "csv or xlsx"}]
