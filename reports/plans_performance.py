@@ -17,11 +17,10 @@ from credits.models import Credit, Dictionary, Payment, Total
 from credits.money import percent
 from plans.models import Plan
 
-from .report import Params as BaseParams
-from .report import Report, summed
+from .report import Report, ReportParams, summed
 
 
-class Params(BaseParams):
+class Params(ReportParams):
     check_date = forms.DateField(
         label=_("Date"),
         input_formats=["%Y-%m-%d"],

@@ -17,7 +17,7 @@ from fintrack.api import ParamsForm
 CSV, XLSX = "csv", "xlsx"
 
 
-class Params(ParamsForm):
+class ReportParams(ParamsForm):
     """The parameters of a report, and the form of a download, which each can be had as."""
 
     format = forms.ChoiceField(
@@ -41,7 +41,7 @@ class Report:
     title: str | Promise
     question: str | Promise
     formula: str | Promise
-    params: type[Params]
+    params: type[ReportParams]
     row: type
     compute: Callable[..., list[Any]]
     totals: Callable[[list[Any]], list[dict[str, Any]]]

@@ -16,11 +16,10 @@ from django.utils.translation import gettext_lazy as _
 
 from credits.models import Borrower, Credit
 
-from .report import Params as BaseParams
-from .report import Report, summed
+from .report import Report, ReportParams, summed
 
 
-class Params(BaseParams):
+class Params(ReportParams):
     user_id = forms.IntegerField(
         label=_("Borrower's id"), min_value=1, help_text=_("the id of a borrower, a whole number from 1")
     )

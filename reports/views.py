@@ -21,7 +21,7 @@ from fintrack.api import Refused
 
 from .cache import get_or_compute
 from .downloads import DOWNLOADS
-from .report import Params, Report
+from .report import Report, ReportParams
 
 
 class ReportView:
@@ -30,7 +30,7 @@ class ReportView:
     report: Report = None  # type: ignore[assignment]  # of each route
     etag = True  # what is shown depends on the rows alone
 
-    def respond(self, request: Any, form: Params) -> HttpResponseBase:
+    def respond(self, request: Any, form: ReportParams) -> HttpResponseBase:
         """Raise Refused, and what computing raises."""
         params = form.checked()
         kind = params.pop("format")
@@ -50,7 +50,7 @@ class ReportView:
         patch_vary_headers(response, ["Authorization", "Cookie"])
         return response
 
-    def shown(self, request: Any, form: Params, rows: list[Any]) -> HttpResponseBase:
+    def shown(self, request: Any, form: ReportParams, rows: list[Any]) -> HttpResponseBase:
         raise NotImplementedError
 
 
@@ -60,7 +60,7 @@ class ReportAPI(ReportView, APIView):
         data.update(path)
         return self.respond(request, self.report.params(data))
 
-    def shown(self, request: Request, form: Params, rows: list[Any]) -> Response:
+    def shown(self, request: Request, form: ReportParams, rows: list[Any]) -> Response:
         return Response([asdict(row) for row in rows])
 
 
@@ -80,10 +80,10 @@ class ReportPage(PermissionRequiredMixin, ReportView, View):
                     form.add_error(None, error["expected"])
             return self.page(request, form, status=refused.status_code)
 
-    def shown(self, request: HttpRequest, form: Params, rows: list[Any]) -> HttpResponse:
+    def shown(self, request: HttpRequest, form: ReportParams, rows: list[Any]) -> HttpResponse:
         return self.page(request, form, rows=rows, totals=self.report.totals(rows))
 
-    def page(self, request: HttpRequest, form: Params, status: int = 200, **shown: Any) -> HttpResponse:
+    def page(self, request: HttpRequest, form: ReportParams, status: int = 200, **shown: Any) -> HttpResponse:
         context = {"report": self.report, "form": form, "downloads": list(DOWNLOADS), **shown}
         return render(request, f"reports/{self.report.name}.html", context, status=status)
 

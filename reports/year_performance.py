@@ -17,11 +17,10 @@ from credits.models import Credit, Dictionary, Payment, Total
 from credits.money import ZERO, percent
 from plans.models import Plan
 
-from .report import Params as BaseParams
-from .report import Report, summed
+from .report import Report, ReportParams, summed
 
 
-class Params(BaseParams):
+class Params(ReportParams):
     year = forms.IntegerField(
         label=_("Year"),
         min_value=1900,
