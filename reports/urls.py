@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import plans_performance, user_credits, year_performance
+from . import month, plans_performance, user_credits, year_performance
 from .views import Home, ReportAPI, ReportPage
 
 pages = [
@@ -16,6 +16,7 @@ pages = [
         ReportPage.as_view(report=plans_performance.report),
         name="plans_performance_page",
     ),
+    path("reports/month/", ReportPage.as_view(report=month.report), name="month_page"),
     path("reports/user-credits/", ReportPage.as_view(report=user_credits.report), name="user_credits_page"),
 ]
 
@@ -28,6 +29,7 @@ original = [
 
 api = [
     *original,
+    path("month", ReportAPI.as_view(report=month.report), name="month"),
 ]
 
 urlpatterns = [path("", Home.as_view(pages=pages), name="home"), *pages, *original]
