@@ -133,12 +133,11 @@ def read_rows(
     for number, cells in lines:
         if extra := [cell for cell in cells[len(header) :] if cell != ""]:
             faults.add(number, None, extra[0], _("no cell to the right of the header's last"))
-        elif max_rows and number > max_rows:
+        if max_rows and number > max_rows:
             faults.add(number, None, "more rows", _("at most %d rows") % max_rows)
             raise Unreadable
-        else:
-            cells += [""] * (len(header) - len(cells))
-            yield Row(number, {column: cells[position] for column, position in positions})
+        cells += [""] * (len(header) - len(cells))
+        yield Row(number, {column: cells[position] for column, position in positions})
 
 
 def header_positions(
