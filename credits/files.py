@@ -202,5 +202,6 @@ def xlsx_lines(file: BinaryIO, faults: Faults, max_unzipped: int) -> Iterator[tu
     except (Unreadable, GeneratorExit):
         raise
     except Exception as error:  # openpyxl raises whatever a broken part of a workbook leads to
-        faults.add(None, None, f"a workbook that can't be read ({error})", _("CSV or XLSX"))
+        reason = error.__cause__ or error  # its own ValueError says only which part it is
+        faults.add(None, None, f"a workbook that can't be read ({reason})", _("CSV or XLSX"))
         raise Unreadable from error
