@@ -158,22 +158,23 @@ def header_positions(
 
 def csv_lines(file: BinaryIO, faults: Faults, encoding: str) -> Iterator[tuple[int, list[Any]]]:
     """Each row's number and cells. What can't be decoded becomes U+FFFD, which no cell may hold."""
-    start = file.read(4096)
+    mark = file.read(3)
     file.seek(0)
-    if start.startswith(b"\xef\xbb\xbf"):
+    if mark == b"\xef\xbb\xbf":
         encoding = "utf-8-sig"
-    elif start.startswith((b"\xff\xfe", b"\xfe\xff")):
+    elif mark.startswith((b"\xff\xfe", b"\xfe\xff")):
         encoding = "utf-16"
-    elif b"\0" in start:
-        faults.add(None, None, "binary data", _("CSV or XLSX"))
-        raise Unreadable
     text = io.TextIOWrapper(file, encoding, errors="replace", newline="")
-    header = text.readline()
-    text.seek(0)
-    separator = max("\t;,", key=header.count)
-    reader = csv.reader(text, delimiter=separator, strict=True)
-    number = 1
     try:
+        start = text.read(4096)
+        text.seek(0)
+        if "\0" in start:
+            faults.add(None, None, "binary data", _("CSV or XLSX"))
+            raise Unreadable
+        header = "".join(start.lstrip().splitlines()[:1])
+        separator = max("\t;,", key=header.count)
+        reader = csv.reader(text, delimiter=separator, strict=True)
+        number = 1
         for cells in reader:
             yield number, [cell.strip() for cell in cells]
             number = reader.line_num + 1
