@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from tqdm import tqdm
 
 from credits.files import Faults, Row, read_rows
@@ -79,8 +80,11 @@ class Command(BaseCommand):
             for fault in found.in_order():
                 self.stderr.write(f"{name}, {fault}" if fault.row else f"{name}: {fault}")
             if more := found.count - len(found.listed):
-                self.stderr.write(_("%(name)s: %(count)d more faults") % {"name": name, "count": more})
-        return CommandError(_("%d faults; nothing was stored.") % total)
+                text = ngettext("%(name)s: %(count)d more fault", "%(name)s: %(count)d more faults", more)
+                self.stderr.write(text % {"name": name, "count": more})
+        return CommandError(
+            ngettext("%d fault; nothing was stored.", "%d faults; nothing was stored.", total) % total
+        )
 
 
 def find_files(directory: Path) -> dict[str, Path]:
