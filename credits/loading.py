@@ -78,6 +78,10 @@ class Batch:
     def refuse(self, number: int, column: str, expected: Any) -> None:
         """The row won't be stored. It may be refused for more than one reason."""
         self.faults.add(number, column, self.cells[number][column], expected)
+        self.leave_out(number)
+
+    def leave_out(self, number: int) -> None:
+        """The row won't be stored, and what refers to it isn't at fault for that."""
         if item := self.items.pop(number, None):
             self.doubtful.add(type(item), item.pk)
 

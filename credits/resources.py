@@ -244,6 +244,8 @@ class CreditResource(BookResource):
         for number, item in batch:
             if item.borrower_id not in borrowers:
                 batch.refuse(number, "user_id", _("the id of a borrower"))
+            elif borrowers[item.borrower_id] is None:
+                batch.leave_out(number)
             for column in ("return_date", "actual_return_date"):
                 day = getattr(item, column)
                 if day and day < item.issuance_date:
@@ -278,12 +280,15 @@ class PaymentResource(BookResource):
 
     def check(self, batch: Batch) -> None:
         known = batch.known(Credit, {item.credit_id for item in batch.items.values()})
+        kinds = batch.known(Dictionary, {item.type_id for item in batch.items.values()})
         for number, item in batch:
             if item.credit_id not in known:
                 batch.refuse(number, "credit_id", _("the id of a credit"))
             elif (credit := known[item.credit_id]) and item.payment_date < credit.issuance_date:
                 expected = _("the credit's issuance date, %(day)s, or later") % {"day": credit.issuance_date}
                 batch.refuse(number, "payment_date", expected)
+            elif not (credit and kinds.get(item.type_id)):
+                batch.leave_out(number)
 
 
 class DictionaryResource(BookResource):

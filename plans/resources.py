@@ -85,9 +85,12 @@ class PlanResource(AnyPlanResource):
         self.ids = Seen()
 
     def check(self, batch: Batch) -> None:
+        categories = batch.known(Dictionary, {item.category_id for item in batch.items.values()})
         for number, item in batch:
             if not self.ids.add(item.pk):
                 batch.refuse(number, "id", _("an id that no other row has"))
+            elif not categories.get(item.category_id):
+                batch.leave_out(number)
             item.pk = None  # the database gives its own
 
 
