@@ -13,7 +13,7 @@ from import_export.resources import ModelResource
 from import_export.widgets import Widget
 
 from .files import Faults, Row, unguarded
-from .loading import Batch
+from .loading import Batch, Doubtful
 from .models import Borrower, Credit, Dictionary, Payment
 from .money import KOPECK, ZERO
 
@@ -181,7 +181,7 @@ class BookResource(ModelResource):
     def check(self, batch: Batch) -> None:
         """Refuse the rows that disagree with themselves, each other or the database."""
 
-    def finish(self, faults: Faults) -> None:
+    def finish(self, faults: Faults, doubtful: Doubtful) -> None:
         """Add the faults that show only when all files are in the database."""
 
 
@@ -254,7 +254,7 @@ class CreditResource(BookResource):
             if (stored := batch.stored.get(item.pk)) and stored.issuance_date < item.issuance_date:
                 self.issued_later[item.pk] = number
 
-    def finish(self, faults: Faults) -> None:
+    def finish(self, faults: Faults, doubtful: Doubtful) -> None:
         if not self.issued_later:
             return
         too_early = Payment.objects.filter(payment_date__lt=F("credit__issuance_date"))
@@ -299,9 +299,10 @@ class DictionaryResource(BookResource):
         model = Dictionary
         fields = ("id", "name")
 
-    def finish(self, faults: Faults) -> None:
+    def finish(self, faults: Faults, doubtful: Doubtful) -> None:
         names = dict(Dictionary.objects.values_list("pk", "name"))
-        for number in set(Dictionary.FIXED) - names.keys():
+        missing = set(Dictionary.FIXED) - names.keys()
+        for number in sorted(missing - doubtful.among(Dictionary, missing)):
             faults.add(None, "id", None, _("a row with the id %d") % number)
         folded = [name.casefold() for name in names.values()]
         for name in names.values():

@@ -121,7 +121,7 @@ def load(files: dict[str, Path], encoding: str) -> tuple[dict[str, Counts], dict
             table = TableLoad(resources[stem], faults[stem], doubtful)
             counts[stem] = table.run(with_progress(rows, file, path.name))
     for stem, resource in resources.items():
-        resource.finish(faults[stem])
+        resource.finish(faults[stem], doubtful)
     return counts, faults
 
 
