@@ -237,7 +237,8 @@ class CreditResource(BookResource):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.issued_later: dict[int, int] = {}  # {credit: row} of those that had an earlier issuance date
+        # {credit: (row, cell)} of those that had an earlier issuance date
+        self.issued_later: dict[int, tuple[int, Any]] = {}
 
     def check(self, batch: Batch) -> None:
         borrowers = batch.known(Borrower, {item.borrower_id for item in batch.items.values()})
@@ -252,17 +253,17 @@ class CreditResource(BookResource):
                     expected = _("the issuance date, %(day)s, or later") % {"day": item.issuance_date}
                     batch.refuse(number, column, expected)
             if (stored := batch.stored.get(item.pk)) and stored.issuance_date < item.issuance_date:
-                self.issued_later[item.pk] = number
+                self.issued_later[item.pk] = number, batch.cells[number]["issuance_date"]
 
     def finish(self, faults: Faults, doubtful: Doubtful) -> None:
         if not self.issued_later:
             return
         too_early = Payment.objects.filter(payment_date__lt=F("credit__issuance_date"))
-        of_credits = too_early.values_list("credit", "credit__issuance_date").annotate(Min("payment_date"))
-        for credit, issued, paid in of_credits:
-            if number := self.issued_later.get(credit):
+        for credit, paid in too_early.values_list("credit").annotate(Min("payment_date")):
+            if credit in self.issued_later:
+                number, found = self.issued_later[credit]
                 expected = _("the day of the first payment, %(day)s, or earlier") % {"day": paid}
-                faults.add(number, "issuance_date", issued, expected)
+                faults.add(number, "issuance_date", found, expected)
 
 
 class PaymentResource(BookResource):
