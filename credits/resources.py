@@ -148,7 +148,8 @@ class BookResource(ModelResource):
     def instance(self, row: Row, faults: Faults) -> Model | None:
         """The row as an unsaved instance; None where a cell is at fault."""
         values = {}
-        for field in self.fields.values():
+        for name in self._meta.fields:
+            field = self.fields[name]
             try:
                 values[field.attribute] = field.clean(row.cells)
             except ValueError as error:
