@@ -10,12 +10,22 @@ from pathlib import Path
 
 import environ
 from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"  # what running makes: the database file, the secret key, static files
 VAR_DIR.mkdir(exist_ok=True)
 
 env = environ.Env()
+env.ENVIRON = {name: value for name, value in os.environ.items() if value.strip()}  # empty is absent
+
+
+def switch(name: str) -> bool:
+    """A variable that is on or off; off if it is absent."""
+    value = env.str(name, default="off").strip().lower()
+    if value not in ("on", "true", "yes", "1", "off", "false", "no", "0"):
+        raise ImproperlyConfigured(f"{name} must be on or off, not {value!r}.")
+    return value in ("on", "true", "yes", "1")
 
 
 def secret_key_file(path: Path) -> str:
@@ -33,9 +43,9 @@ def secret_key_file(path: Path) -> str:
     return path.read_text()
 
 
-DEBUG = env.bool("DEBUG", default=False)
+DEBUG = switch("DEBUG")
 SECRET_KEY = env.str("SECRET_KEY", default="") or secret_key_file(VAR_DIR / "secret_key")
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+ALLOWED_HOSTS = env.str("ALLOWED_HOSTS", default="localhost,127.0.0.1,[::1]").replace(" ", "").split(",")
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -89,24 +99,29 @@ DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'd
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 database = DATABASES["default"]
-if database["ENGINE"] == "django.db.backends.sqlite3":
+engine = database.get("ENGINE")
+if engine == "django.db.backends.sqlite3":
     # A write takes the lock when its transaction begins: it can wait then, but not halfway.
     database["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL",
     }
-elif database["ENGINE"] == "django.db.backends.mysql":
+elif engine == "django.db.backends.mysql":
     database["OPTIONS"] = {
         "charset": "utf8mb4",
         "init_command": "SET sql_mode='TRADITIONAL'",  # a value that doesn't fit is an error
     } | database.get("OPTIONS", {})
     database["CONN_MAX_AGE"] = 60
     database["CONN_HEALTH_CHECKS"] = True
+else:
+    raise ImproperlyConfigured("DATABASE_URL must begin with mysql:// or sqlite:///.")
 
 # Cache
 
 if REDIS_URL := env.str("REDIS_URL", default=""):
+    if not REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
+        raise ImproperlyConfigured("REDIS_URL must begin with redis://, rediss:// or unix://.")
     CACHES = {
         "default": {
             "BACKEND": "django_redis.cache.RedisCache",
@@ -162,7 +177,7 @@ CONTENT_SECURITY_POLICY = {
 }
 X_FRAME_OPTIONS = "DENY"
 
-if env.bool("HTTPS", default=False):
+if switch("HTTPS"):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
     SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]  # asked over plain HTTP, from inside
