@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from knox.models import AuthToken
@@ -35,7 +36,10 @@ def make_token(name: str, role: str, lifetime: timedelta) -> str:
     if user is None:
         user = get_user_model()(username=name)
         user.set_unusable_password()
-        user.full_clean(exclude=["password"])
+        try:
+            user.full_clean(exclude=["password"])
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from error
         user.save()
         user.groups.add(Group.objects.get(name=role))
     elif not user.groups.filter(name=role).exists():
