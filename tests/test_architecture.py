@@ -200,7 +200,7 @@ def settings_names() -> set[str]:
     calls = [
         node
         for node in ast.walk(ast.parse((PROJECT / "fintrack/settings.py").read_text()))
-        if isinstance(node, ast.Call) and re.match(r"env(\.|$)|switch$", ast.unparse(node.func))
+        if isinstance(node, ast.Call) and re.fullmatch(r"env(\.\w+)?|switch", ast.unparse(node.func))
     ]
     first = [call.args[0] for call in calls if call.args]
     return {argument.value for argument in first if isinstance(argument, ast.Constant)}
