@@ -17,9 +17,9 @@ from fintrack.access import ADMINISTRATOR, ANALYST, EDITOR
 
 from . import builders
 
+# The verb, and before any other punctuation the table: MySQL has "DELETE table FROM" and "UPDATE IGNORE" too.
 WRITE = re.compile(
-    r"\s*(INSERT\s+(IGNORE\s+)?INTO|REPLACE\s+INTO|UPDATE|DELETE\s+FROM|TRUNCATE(\s+TABLE)?)\s+[`\"]?(credits|plans)_",
-    re.IGNORECASE,
+    r"\s*(INSERT|REPLACE|UPDATE|DELETE|TRUNCATE)\b[\s\w`\"]*?\b(credits|plans)_", re.IGNORECASE
 )
 
 
