@@ -1,0 +1,361 @@
+"""The one door: every write of the book renews the data stamp in its own transaction, or isn't done."""
+
+import threading
+from contextlib import contextmanager
+from datetime import date
+from decimal import Decimal
+from io import StringIO
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, connection, models, transaction
+from django.db.migrations.loader import MigrationLoader
+from django.test.utils import CaptureQueriesContext
+
+from credits.models import Borrower, Credit, Dictionary, Payment
+from credits.writing import book_written, door, writing
+from plans.models import Plan
+from reports.models import DataStamp
+
+from . import builders, conftest
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def book():
+    """One borrower with one credit, and one payment for it."""
+    credit = builders.credit("2021-06-01", "1000")
+    return builders.payment(credit, "2021-06-02", "10")
+
+
+def unsaved_payment(of: Credit) -> Payment:
+    return Payment(credit=of, payment_date=date(2021, 6, 3), sum=Decimal(5), type_id=Dictionary.BODY)
+
+
+def unsaved_credit(of: Borrower) -> Credit:
+    days = {"issuance_date": date(2021, 6, 1), "return_date": date(2021, 6, 15)}
+    return Credit(borrower=of, body=Decimal(7), percent=Decimal(0), **days)
+
+
+def change_and_bulk_update(payment: Payment) -> None:
+    payment.sum = Decimal(11)
+    Payment.objects.bulk_update([payment], ["sum"])
+
+
+def empty_and_bulk_create(payment: Payment) -> None:
+    Payment.objects.bulk_create([unsaved_payment(payment.credit), unsaved_payment(payment.credit)])
+
+
+def upsert(payment: Payment) -> None:
+    payment.sum = Decimal(12)
+    unique = {} if connection.vendor == "mysql" else {"unique_fields": ["id"]}
+    Payment.objects.bulk_create([payment], update_conflicts=True, update_fields=["sum"], **unique)
+
+
+def nested(payment: Payment) -> None:
+    with writing():
+        payment.save()
+        with writing():
+            payment.credit.save()
+            Payment.objects.update(sum=3)
+        payment.delete()
+
+
+WRITES = {
+    "save": lambda payment: payment.save(),
+    "save of some fields": lambda payment: payment.save(update_fields=["sum"]),
+    "create": lambda payment: builders.payment(payment.credit, "2021-06-03", "1"),
+    "get_or_create": lambda payment: Borrower.objects.get_or_create(
+        login="new", defaults={"registration_date": date(2020, 1, 1)}
+    ),
+    "update_or_create of a new row": lambda payment: Plan.objects.update_or_create(
+        period=date(2021, 6, 1), category_id=Dictionary.ISSUANCE, defaults={"sum": Decimal(1)}
+    ),
+    "update_or_create of a known row": lambda payment: Borrower.objects.update_or_create(
+        pk=payment.credit.borrower_id, defaults={"login": "renamed"}
+    ),
+    "delete of an instance": lambda payment: payment.delete(),
+    "delete of a QuerySet": lambda payment: Payment.objects.filter(pk=payment.pk).delete(),
+    "delete by a join": lambda payment: Payment.objects.filter(credit__body=1000).delete(),
+    "update": lambda payment: Payment.objects.filter(pk=payment.pk).update(sum=Decimal(11)),
+    "bulk_create": empty_and_bulk_create,
+    "bulk_create as upsert": upsert,
+    "bulk_update": change_and_bulk_update,
+    "create by a borrower's credits": lambda payment: payment.credit.borrower.credits.create(
+        **{
+            name: getattr(payment.credit, name)
+            for name in ("issuance_date", "return_date", "body", "percent")
+        }
+    ),
+    "add to a borrower's credits": lambda payment: Borrower.objects.first().credits.add(payment.credit),
+    "add of an unsaved row": lambda payment: payment.credit.borrower.credits.add(
+        unsaved_credit(payment.credit.borrower), bulk=False
+    ),
+    "update of a borrower's credits": lambda payment: payment.credit.borrower.credits.update(body=2),
+    "delete of a credit's payments": lambda payment: payment.credit.payments.all().delete(),
+    "nested writings": nested,
+}
+
+
+@contextmanager
+def renewed_once():
+    """The block's queries renew the stamp once, and then do nothing but end their transaction."""
+    before = DataStamp.current()
+    with CaptureQueriesContext(connection) as captured:
+        yield
+    sql = [query["sql"] for query in captured.captured_queries]
+    renewals = [number for number, text in enumerate(sql) if "reports_datastamp" in text]
+    assert len(renewals) == 1
+    rest = sql[renewals[0] + 1 :]
+    assert rest == [text for text in rest if text.startswith(("RELEASE SAVEPOINT", "COMMIT"))] != []
+    assert DataStamp.current() != before
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_a_write_renews_the_stamp_once_as_the_last_thing_of_its_transaction(book, write):
+    with renewed_once():
+        write(book)
+
+
+def test_inserting_plans_renews_the_stamp_once(editor):
+    file = SimpleUploadedFile(
+        "plans.csv", b"month,category_name,sum\n2021-06-01,issuance,5\n2021-07-01,issuance,6\n"
+    )
+    with renewed_once():
+        response = editor.post("/plans_insert", {"file": file}, format="multipart")
+    assert (response.status_code, Plan.objects.count()) == (200, 2)
+
+
+def test_refused_plans_leave_the_stamp_as_it_was(editor):
+    before = DataStamp.current()
+    file = SimpleUploadedFile(
+        "plans.csv", b"month,category_name,sum\n2021-06-01,issuance,5\n2021-07-02,issuance,6\n"
+    )
+    response = editor.post("/plans_insert", {"file": file}, format="multipart")
+    assert (response.status_code, Plan.objects.count()) == (400, 0)
+    assert DataStamp.current() == before
+
+
+@pytest.mark.parametrize("options", [[], ["--replace"]], ids=["load_data", "load_data --replace"])
+def test_a_load_renews_the_stamp_once(tmp_path, options):
+    folder = builders.files(tmp_path)
+    if options:
+        call_command("load_data", folder, stdout=StringIO())
+    with renewed_once():
+        call_command("load_data", folder, *options, stdout=StringIO())
+    assert Payment.objects.count() == 3
+
+
+def test_a_load_with_faults_leaves_the_stamp_as_it_was(book, tmp_path):
+    before = DataStamp.current()
+    folder = builders.files(tmp_path, plans=["id\tperiod\tsum\tcategory_id", "1\t02.01.2021\t4000\t3"])
+    with pytest.raises(CommandError):
+        call_command("load_data", folder, "--replace", stdout=StringIO(), stderr=StringIO())
+    assert (DataStamp.current(), Payment.objects.get()) == (before, book)
+
+
+def test_reading_leaves_the_stamp_as_it_was(book):
+    before = DataStamp.current()
+    Borrower.objects.get_or_create(pk=book.credit.borrower_id)
+    list(Payment.objects.select_for_update())
+    assert DataStamp.current() == before
+
+
+def test_every_renewal_gives_a_new_value(book):
+    values = set()
+    for _number in range(20):
+        book.save()
+        values.add(DataStamp.current())
+    assert len(values) == 20
+
+
+def delete_and_fail() -> None:
+    with writing():
+        Payment.objects.all().delete()
+        assert door.is_open
+        raise ZeroDivisionError
+
+
+def test_an_exception_undoes_the_write_and_leaves_the_stamp(book):
+    before = DataStamp.current()
+    with pytest.raises(ZeroDivisionError):
+        delete_and_fail()
+    assert (DataStamp.current(), Payment.objects.get()) == (before, book)
+
+
+def test_a_write_that_the_database_refuses_leaves_the_stamp(book):
+    before = DataStamp.current()
+    with pytest.raises(IntegrityError):
+        Payment.objects.update(sum=Decimal(-1))
+    assert (DataStamp.current(), Payment.objects.get().sum) == (before, Decimal(10))
+
+
+def test_an_outer_transaction_that_rolls_back_leaves_the_stamp(book):
+    before = DataStamp.current()
+    with transaction.atomic():
+        Payment.objects.all().delete()
+        inside = DataStamp.current()
+        transaction.set_rollback(True)
+    assert inside != before
+    assert (DataStamp.current(), Payment.objects.get()) == (before, book)
+
+
+def test_a_receiver_that_raises_undoes_the_write(book):
+    def refuse(**kwargs):
+        raise ZeroDivisionError
+
+    before = DataStamp.current()
+    book_written.connect(refuse)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            book.delete()
+    finally:
+        book_written.disconnect(refuse)
+    assert (DataStamp.current(), Payment.objects.get().sum) == (before, Decimal(10))
+
+
+@pytest.mark.parametrize("rows", [0, 2])
+def test_without_its_one_row_of_the_stamp_nothing_is_written(book, rows):
+    DataStamp.objects.all().delete()
+    DataStamp.objects.bulk_create([DataStamp(value=f"{number}") for number in range(rows)])
+    with pytest.raises(RuntimeError, match=r"^The data stamp must be one row\. It was made by migrate\.$"):
+        Payment.objects.update(sum=Decimal(99))
+    assert Payment.objects.get().sum == Decimal(10)
+
+
+def test_renew_stamp_renews_it():
+    before = DataStamp.current()
+    call_command("renew_stamp")
+    assert DataStamp.current() != before
+
+
+def test_renew_stamp_without_the_row_is_an_error():
+    DataStamp.objects.all().delete()
+    with pytest.raises(RuntimeError, match="must be one row"):
+        call_command("renew_stamp")
+
+
+def test_the_door_closes_after_an_exception(book):
+    with pytest.raises(ZeroDivisionError):
+        delete_and_fail()
+    assert not door.is_open
+    with renewed_once():
+        book.save()
+
+
+def test_a_failed_write_inside_a_writing_leaves_the_door_open(book):
+    with renewed_once(), writing():
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Payment.objects.update(sum=Decimal(-1))
+        assert door.is_open
+        Payment.objects.update(sum=Decimal(2))
+
+
+def test_each_thread_has_a_door_of_its_own():
+    seen = []
+    with writing():
+        thread = threading.Thread(target=lambda: seen.append(door.is_open))
+        thread.start()
+        thread.join()
+    assert seen == [False]
+
+
+# The guard of conftest.py, which holds all tests to the door.
+
+watched = contextmanager(conftest.pytest_runtest_call)
+
+
+@pytest.fixture
+def unmarked(request):
+    """A test that isn't marked: the guard minds what it does."""
+    return pytest.Function.from_parent(request.node.parent, name="unmarked", callobj=lambda: None)
+
+
+def execute(sql: str):
+    def run(payment: Payment) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(sql.format(pk=payment.pk))
+
+    return run
+
+
+def raw_save(payment: Payment) -> None:
+    payment.save_base(raw=True)
+
+
+def delete_by_join(payment: Payment) -> None:
+    rows = Payment.objects.filter(credit__body=1000)
+    rows._raw_delete(rows.db)
+
+
+def of_a_migration(payment: Payment) -> None:
+    state = MigrationLoader(connection).project_state()
+    state.apps.get_model("credits", "Payment").objects.update(sum=1)
+
+
+def in_another_thread(payment: Payment) -> None:
+    def write() -> None:
+        try:
+            execute("DELETE FROM credits_payment WHERE id = 0")(payment)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    thread.join()
+
+
+WAYS_AROUND = {
+    "_raw_delete": lambda payment: Payment.objects.all()._raw_delete("default"),
+    "_raw_delete by a join": delete_by_join,
+    "a plain QuerySet": lambda payment: models.QuerySet(Payment).update(sum=1),
+    "a fixture": raw_save,
+    "a model of a migration": of_a_migration,
+    "UPDATE": execute("UPDATE credits_payment SET sum = 1 WHERE id = {pk}"),
+    "DELETE": execute("  delete from plans_plan"),
+    "INSERT": execute(
+        "INSERT INTO credits_borrower (id, login, registration_date) VALUES (0, 'x', '2020-01-01')"
+    ),
+    "REPLACE": execute(
+        "REPLACE INTO credits_borrower (id, login, registration_date) VALUES (9, 'x', '2020-01-01')"
+    ),
+}
+
+
+@pytest.mark.around
+@pytest.mark.parametrize("write", WAYS_AROUND.values(), ids=WAYS_AROUND)
+def test_the_guard_fails_a_test_that_writes_around_the_door(book, unmarked, write):
+    with pytest.raises(AssertionError, match=r"written outside writing\(\)"), watched(unmarked):
+        write(book)
+
+
+@pytest.mark.around
+def test_the_guard_watches_other_threads(committed, unmarked):
+    book = builders.payment(builders.credit(), "2021-06-02", "10")
+    with pytest.raises(AssertionError, match=r"written outside writing\(\)"), watched(unmarked):
+        in_another_thread(book)
+
+
+@pytest.mark.parametrize(
+    "verb", ["INSERT IGNORE INTO", "INSERT OR IGNORE INTO", "UPDATE IGNORE", "TRUNCATE TABLE"]
+)
+@pytest.mark.parametrize("table", ["`credits_credit`", '"plans_plan"', "credits_payment"])
+def test_the_guard_knows_every_form_of_a_write(verb, table):
+    assert conftest.WRITE.match(f"{verb} {table} …")
+
+
+@pytest.mark.around
+def test_the_guard_lets_marked_tests_around_the_door(book, request):
+    with watched(request.node):
+        Payment.objects.all()._raw_delete("default")
+
+
+def test_the_guard_minds_neither_the_door_nor_reading_nor_other_tables(book, unmarked):
+    with watched(unmarked):
+        with writing():
+            Payment.objects.all()._raw_delete("default")
+        list(Credit.objects.filter(payments__isnull=True).select_for_update())
+        DataStamp.renew()
+        execute("DELETE FROM django_session WHERE session_key IN (SELECT login FROM credits_borrower)")(book)
