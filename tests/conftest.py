@@ -10,6 +10,7 @@ from django.conf import settings as project
 from django.core.cache import cache
 from django.db import connection
 from django.db.backends.signals import connection_created
+from django.test import override_settings
 from rest_framework.test import APIClient
 
 from credits.writing import door
@@ -57,12 +58,14 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix, t
 
 
 @pytest.fixture(autouse=True, scope="session")
-def own_redis_database() -> None:
+def own_redis_database() -> Iterator[None]:
     """Tests clear the cache: of those side by side (pytest -n), each process has a cache of its own."""
-    redis, worker = project.CACHES["default"], os.environ.get("PYTEST_XDIST_WORKER", "gw0")
-    if "redis" in redis["BACKEND"]:
-        address, _, _ = redis["LOCATION"].rpartition("/")
-        redis["LOCATION"] = f"{address}/{int(worker.removeprefix('gw')) % 16}"
+    options, worker = project.CACHES["default"], os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    if "redis" in options["BACKEND"]:
+        address, _, _ = options["LOCATION"].rpartition("/")
+        options = options | {"LOCATION": f"{address}/{int(worker.removeprefix('gw')) % 16}"}
+    with override_settings(CACHES={"default": options}):  # drops the client that may have been made already
+        yield
 
 
 @pytest.fixture(autouse=True)
