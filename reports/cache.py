@@ -89,10 +89,12 @@ class Kept:
             return None
 
     def get(self, key: str) -> str | None:
-        return self.attempt(cache.get, key)
+        value = self.attempt(cache.get, key)
+        # Anything else there is not what set() put.
+        return value.removeprefix(key) if isinstance(value, str) and value.startswith(key) else None
 
     def set(self, key: str, text: str) -> None:
-        self.attempt(cache.set, key, text, timeout=KEPT_FOR)
+        self.attempt(cache.set, key, f"{key}{text}", timeout=KEPT_FOR)
 
     def wait(self, key: str) -> str | None:
         """What another one, who computes the same now, comes to; None if it is ours to compute."""
