@@ -1,0 +1,614 @@
+"""Computed reports in the cache: what is kept, what is asked of the database, and what a bad cache costs."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict, replace
+from datetime import date
+from decimal import Decimal
+from types import NoneType, SimpleNamespace, UnionType
+from typing import get_args, get_type_hints
+
+import pytest
+import time_machine
+from django.conf import settings as project
+from django.core.cache import cache
+from django.db import connection, transaction
+from django.http import QueryDict
+from django.test.utils import CaptureQueriesContext
+from hypothesis import given
+from hypothesis import settings as search
+from hypothesis import strategies as st
+
+from credits.models import Credit, Dictionary, Payment
+from fintrack.access import ANALYST
+from fintrack.management.commands.api_token import make_token
+from reports import cache as reports_cache
+from reports import plans_performance, urls, user_credits, year_performance
+from reports.cache import get_or_compute, key_of
+from reports.models import DataStamp
+
+from . import builders, services
+
+MYSQL = "mysql" in project.DATABASES["default"]["ENGINE"]
+REDIS = "redis" in project.CACHES["default"]["BACKEND"]
+
+REPORTS = [route.callback.view_initkwargs["report"] for route in urls.api]
+ADDRESSES = {
+    "year_performance": "/year_performance?year=2021",
+    "plans_performance": "/plans_performance?check_date=2021-06-15",
+    "user_credits": "/user_credits/{borrower}",
+}
+each_address = pytest.mark.parametrize("address", ADDRESSES.values(), ids=ADDRESSES)
+
+only_redis = pytest.mark.skipif(not REDIS, reason="without REDIS_URL the cache is local memory")
+
+
+@pytest.fixture
+def book(committed) -> Credit:
+    """An open credit with payments of both kinds, a closed one, and plans, one of them of 0."""
+    credit = builders.credit("2021-06-01", "1500.50", percent="20")
+    builders.payment(credit, "2021-06-02", "1000.10")
+    builders.payment(credit, "2021-06-03", "0.20", Dictionary.INTEREST)
+    returned = date(2021, 7, 1)
+    closed = builders.credit("2021-06-20", "7", borrower=credit.borrower, actual_return_date=returned)
+    builders.payment(closed, "2021-07-01", "7")
+    builders.plan("2021-06", Dictionary.ISSUANCE, "3000")
+    builders.plan("2021-06", Dictionary.COLLECTION, "0")
+    return credit
+
+
+@pytest.fixture
+def ask(book, analyst):
+    """Ask for an address as an analyst: ask("/…", If-None-Match=…)."""
+
+    def ask(address: str, method: str = "get", **headers: str):
+        return getattr(analyst, method)(address.format(borrower=book.borrower_id), headers=headers)
+
+    return ask
+
+
+def year(year: int = 2021) -> reports_cache.Answer:
+    return get_or_compute(year_performance.report, {"year": year})
+
+
+def pay(amount: str = "5") -> None:
+    builders.payment(Credit.objects.first(), "2021-06-05", amount)
+
+
+def collected(answer: reports_cache.Answer) -> Decimal:
+    return sum(row.actual_collection_sum for row in answer.rows)
+
+
+# What is kept, and for which question
+
+
+@each_address
+def test_the_second_answer_comes_from_the_cache_and_is_the_same(ask, address):
+    first, second = ask(address), ask(address)
+    assert (first["X-Cache"], second["X-Cache"]) == ("miss", "hit")
+    assert first.content == second.content
+    assert len(first.json()) > 0
+
+
+def test_page_api_and_downloads_share_what_is_kept(ask):
+    seen = [
+        ask(address)["X-Cache"]
+        for address in (
+            "/reports/year-performance/?year=2021",
+            "/year_performance?year=2021",
+            "/api/v1/year_performance?year=2021",
+            "/year_performance?year=2021&format=csv",
+            "/reports/year-performance/?year=2021&format=xlsx",
+        )
+    ]
+    assert seen == ["miss", "hit", "hit", "hit", "hit"]
+
+
+def test_an_answer_without_rows_is_kept_too(committed):
+    assert [year(1999)[::2], year(1999)[::2]] == [([], False), ([], True)]
+
+
+def test_a_write_has_the_report_computed_anew(book):
+    assert (collected(year()), year().hit) == (Decimal("1007.30"), True)
+    pay("5")
+    answer = year()
+    assert (collected(answer), answer.hit) == (Decimal("1012.30"), False)
+
+
+def test_renew_stamp_has_the_report_computed_anew(book):
+    year()
+    DataStamp.renew()
+    assert not year().hit
+
+
+def test_other_parameters_are_another_question(book):
+    year(2021)
+    assert not year(2022).hit
+    assert year(2021).hit
+
+
+def test_reports_with_the_same_parameters_are_different_questions(book):
+    year()
+    assert not get_or_compute(replace(year_performance.report, name="another"), {"year": 2021}).hit
+
+
+def test_another_day_is_another_question_where_today_matters(book):
+    def overdue(day: str) -> list:
+        with time_machine.travel(f"{day} 12:00 +0300"):
+            params = user_credits.Params(QueryDict(f"user_id={book.borrower_id}")).checked()
+            del params["format"]
+            answer = get_or_compute(user_credits.report, params)
+            return [answer.rows[0].overdue_days, answer.hit]
+
+    assert [overdue("2021-06-20"), overdue("2021-06-20"), overdue("2021-06-21")] == [
+        [5, False],
+        [5, True],
+        [6, False],
+    ]
+
+
+def test_another_release_is_another_question(book, monkeypatch):
+    year()
+    monkeypatch.setattr(reports_cache, "RELEASE", "another")
+    assert not year().hit
+
+
+def test_the_release_changes_with_any_line_of_the_reports_code(settings, tmp_path):
+    settings.BASE_DIR = tmp_path
+    for app in ("credits", "plans", "reports"):
+        (tmp_path / app).mkdir()
+    source = tmp_path / "reports" / "some.py"
+    source.write_text("a = 1")
+    before = reports_cache.release()
+    source.write_text("a = 2")
+    assert reports_cache.release() != before
+
+
+def test_the_key_of_a_question_differs_by_each_of_its_parts():
+    report, params = year_performance.report, {"day": date(2021, 6, 1), "count": 1}
+    keys = {
+        key_of(report, params, "stamp"),
+        key_of(report, params, "another"),
+        key_of(report, params | {"day": date(2021, 6, 2)}, "stamp"),
+        key_of(report, params | {"count": "1"}, "stamp"),
+        key_of(plans_performance.report, params, "stamp"),
+    }
+    assert len(keys) == 5
+    assert key_of(report, dict(reversed(params.items())), "stamp") in keys
+
+
+# ETag and headers
+
+
+@pytest.mark.parametrize("method", ["get", "head"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/year_performance?year=2021",
+        "/year_performance?year=2021&format=csv",
+        "/year_performance?year=2021&format=xlsx",
+        "/reports/year-performance/?year=2021&format=csv",
+        "/reports/year-performance/?year=2021&format=xlsx",
+    ],
+)
+def test_what_is_known_already_is_answered_304(ask, address, method):
+    first = ask(address, method)
+    again = ask(address, method, **{"If-None-Match": first["ETag"]})
+    assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
+    assert again["ETag"] == first["ETag"]
+    assert again["Cache-Control"] == "private, no-cache"
+    other = ask(address, method, **{"If-None-Match": '"another"'})
+    assert (other.status_code, other["ETag"]) == (200, first["ETag"])
+
+
+def test_a_page_has_no_etag_for_it_also_shows_whose_it_is(ask):
+    assert "ETag" not in ask("/reports/year-performance/?year=2021")
+
+
+def test_the_etag_is_not_the_key_in_the_cache(ask):
+    etag = ask("/year_performance?year=2021")["ETag"]
+    assert etag.strip('"') not in year().key
+
+
+def test_each_form_of_an_answer_has_an_etag_of_its_own(ask):
+    tags = {ask(f"/year_performance?year=2021{kind}")["ETag"] for kind in ("", "&format=csv", "&format=xlsx")}
+    assert len(tags) == 3
+
+
+def test_after_a_write_the_etag_known_is_of_the_past(ask):
+    first = ask("/year_performance?year=2021")
+    pay("5")
+    again = ask("/year_performance?year=2021", **{"If-None-Match": first["ETag"]})
+    assert (again.status_code, again.json()[0]["actual_collection_sum"]) == (200, 1005.3)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/year_performance?year=2021",
+        "/year_performance?year=2021&format=csv",
+        "/year_performance?year=2021&format=xlsx",
+        "/reports/year-performance/?year=2021",
+    ],
+)
+def test_figures_are_kept_by_no_one_between_unasked(ask, address):
+    for response in (ask(address), ask(address)):  # computed, and from the cache
+        assert response["Cache-Control"] == "private, no-cache"
+        assert {"Authorization", "Cookie"} <= set(response["Vary"].split(", "))
+
+
+# Inside a transaction
+
+
+def test_inside_a_transaction_the_cache_is_neither_read_nor_filled(ask):
+    address = "/year_performance?year=2021"
+    ask(address)
+    with transaction.atomic():
+        pay("5")
+        inside = ask(address)
+        transaction.set_rollback(True)
+    assert (inside["X-Cache"], inside.json()[0]["actual_collection_sum"]) == ("miss", 1005.3)
+    assert "ETag" not in inside
+    after = ask(address)
+    assert (after["X-Cache"], after.json()[0]["actual_collection_sum"]) == ("hit", 1000.3)
+
+
+# From rows to JSON and back
+
+
+def values_of(hint):
+    """A strategy of values of a column, odd ones among them."""
+    if isinstance(hint, UnionType):
+        return st.one_of(*map(values_of, get_args(hint)))
+    known = {
+        Decimal: st.decimals(-(10**12), 10**12, places=2) | st.sampled_from([Decimal(0), Decimal("1E+2")]),
+        NoneType: st.none(),
+        int: st.integers(-(2**63), 2**63),
+    }
+    return known[hint] if hint in known else st.from_type(hint)
+
+
+def rows_of(row: type):
+    return st.lists(st.builds(row, **{name: values_of(hint) for name, hint in get_type_hints(row).items()}))
+
+
+def exactly(rows: list) -> list:
+    """Their class, and of each value the type and every digit: Decimal("1.0") == 1 isn't enough."""
+    return [(type(row), [(type(value), repr(value)) for value in asdict(row).values()]) for row in rows]
+
+
+@pytest.mark.parametrize("report", REPORTS, ids=lambda report: report.name)
+@search(max_examples=25, deadline=None, database=None)
+@given(st.data())
+def test_rows_of_any_values_come_back_from_json_exactly(report, data):
+    rows = data.draw(rows_of(report.row))
+    assert exactly(report.loaded(report.dumped(rows))) == exactly(rows)
+
+
+@pytest.mark.parametrize(
+    ("report", "params"),
+    [
+        (year_performance.report, {"year": 2021}),
+        (plans_performance.report, {"check_date": date(2021, 6, 15)}),
+        (user_credits.report, {"user_id": None, "today": date(2021, 8, 1)}),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_rows_from_the_cache_are_those_computed(book, report, params):
+    params = {name: value or book.borrower_id for name, value in params.items()}
+    computed, kept = get_or_compute(report, params), get_or_compute(report, params)
+    assert (computed.hit, kept.hit) == (False, True)
+    assert exactly(kept.rows) == exactly(computed.rows) == exactly(report.compute(**params))
+    assert len(kept.rows) > 0
+
+
+# Queries
+
+
+def tables(captured: CaptureQueriesContext) -> list[str]:
+    """What each query is about: its first table, or else its first word."""
+    names = []
+    for query in captured.captured_queries:
+        _, found, rest = query["sql"].replace('"', "`").partition("FROM `")
+        names.append(rest.split("`")[0] if found else query["sql"].split()[0])
+    return names
+
+
+SESSION = ["django_session", "auth_user", "auth_permission", "auth_permission"]  # of the user, of the groups
+TOKEN = ["knox_authtoken", "knox_authtoken", "auth_permission", "auth_permission"]  # all that the account has
+STAMP = ["reports_datastamp"]
+# Looked up; then read before the snapshot and in it.
+AT_ONE_STAMP = [*STAMP, *STAMP, "BEGIN", *(["SET", "START"] if MYSQL else []), *STAMP]
+COMPUTED = {
+    "year_performance": ["credits_credit", "credits_payment", "plans_plan"],
+    "plans_performance": ["plans_plan", "credits_credit", "credits_payment"],
+    "user_credits": ["credits_borrower", "credits_credit"],
+}
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_a_kept_answer_takes_the_sign_in_and_the_stamp(ask, name):
+    ask(ADDRESSES[name])
+    with CaptureQueriesContext(connection) as captured:
+        assert ask(ADDRESSES[name])["X-Cache"] == "hit"
+    assert tables(captured) == SESSION + STAMP
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_a_computed_answer_adds_a_snapshot_and_the_reports_own_queries(ask, name):
+    with CaptureQueriesContext(connection) as captured:
+        assert ask(ADDRESSES[name])["X-Cache"] == "miss"
+    assert tables(captured) == [*SESSION, *AT_ONE_STAMP, *COMPUTED[name], "COMMIT"]
+
+
+def test_a_kept_answer_for_a_program_takes_the_token_and_the_stamp(book, client):
+    headers = {"Authorization": f"Token {make_token('program', ANALYST, date.resolution)}"}
+    client.get(ADDRESSES["year_performance"], headers=headers)
+    with CaptureQueriesContext(connection) as captured:
+        response = client.get(ADDRESSES["year_performance"], headers=headers)
+    assert (response["X-Cache"], tables(captured)) == ("hit", TOKEN + STAMP)
+
+
+def test_whoever_may_not_read_the_book_costs_no_more_than_the_sign_in(book, stranger):
+    with CaptureQueriesContext(connection) as captured:
+        assert stranger.get(ADDRESSES["year_performance"]).status_code == 403
+    assert tables(captured) == SESSION
+
+
+# Several who ask at once
+
+
+def aside(action):
+    """Run it in a thread with a connection of its own; return (thread, list to hold what it returns)."""
+    results = []
+
+    def run() -> None:
+        try:
+            results.append(action())
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, results
+
+
+class Held:
+    """Year performance whose first computation goes on until `go` is set."""
+
+    def __init__(self) -> None:
+        self.started, self.go = threading.Event(), threading.Event()
+        self.computations = 0
+        self.report = replace(year_performance.report, compute=self.compute)
+
+    def compute(self, **params):
+        self.computations += 1
+        if self.computations == 1:
+            self.started.set()
+            assert self.go.wait(20)
+        return year_performance.compute(**params)
+
+    def ask(self) -> reports_cache.Answer:
+        return get_or_compute(self.report, {"year": 2021})
+
+
+def test_of_two_who_ask_at_once_one_computes(book, monkeypatch):
+    held = Held()
+    # The second one finds nothing, and that somebody computes: it waits.
+    steered = SimpleNamespace(
+        monotonic=time.monotonic, sleep=lambda seconds: held.go.set() or time.sleep(seconds)
+    )
+    monkeypatch.setattr(reports_cache, "time", steered)
+    monkeypatch.setattr(reports_cache, "PATIENCE", 20)
+    thread, first = aside(held.ask)
+    assert held.started.wait(20)
+    second = held.ask()
+    thread.join()
+    assert held.go.is_set()
+    assert (held.computations, first[0].hit, second.hit) == (1, False, True)
+    assert exactly(second.rows) == exactly(first[0].rows)
+
+
+def test_whoever_waits_long_enough_computes_too(book, monkeypatch):
+    monkeypatch.setattr(reports_cache, "PATIENCE", 0.2)
+    held = Held()
+    thread, first = aside(held.ask)
+    assert held.started.wait(20)
+    begin = time.monotonic()
+    second = held.ask()  # while the first still computes
+    waited = time.monotonic() - begin
+    assert first == []
+    held.go.set()
+    thread.join()
+    assert (held.computations, first[0].hit, second.hit) == (2, False, False)
+    assert 0.15 < waited < 5
+    assert exactly(second.rows) == exactly(first[0].rows)
+
+
+def test_a_claim_that_nobody_lifts_delays_an_answer_by_the_patience_alone(book, monkeypatch):
+    monkeypatch.setattr(reports_cache, "PATIENCE", 0.2)
+    key = key_of(year_performance.report, {"year": 2021}, DataStamp.current())
+    cache.set(f"{key}:computing", 1, timeout=60)
+    begin = time.monotonic()
+    assert not year().hit
+    assert 0.15 < time.monotonic() - begin < 5
+    assert year().hit
+
+
+def test_a_computation_that_fails_leaves_no_claim(book):
+    def fail(**params):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        get_or_compute(replace(year_performance.report, compute=fail), {"year": 2021})
+    begin = time.monotonic()
+    assert not year().hit
+    assert time.monotonic() - begin < reports_cache.PATIENCE / 2
+
+
+# A cache that is not what it should be
+
+GARBAGE = [123, "text", "", "null", "{}", "[[1]]", '[["2021-06", 1, 2]]', {"a": 1}, [], True]
+
+
+@pytest.mark.parametrize("garbage", GARBAGE, ids=repr)
+def test_garbage_under_the_key_is_not_an_answer(ask, garbage):
+    expected = ask("/year_performance?year=2021").json()
+    cache.set(year().key, garbage)
+    response = ask("/year_performance?year=2021")
+    assert (response.status_code, response["X-Cache"], response.json()) == (200, "miss", expected)
+
+
+@only_redis
+@pytest.mark.parametrize("garbage", [b"\x00\xff", b"12", b"{", b""], ids=repr)
+def test_bytes_that_redis_holds_for_no_reason_are_not_an_answer(ask, garbage):
+    expected = ask("/year_performance?year=2021").json()
+    cache.client.get_client().set(cache.make_key(year().key), garbage)
+    response = ask("/year_performance?year=2021")
+    assert (response.status_code, response["X-Cache"], response.json()) == (200, "miss", expected)
+
+
+@only_redis
+def test_another_kind_of_value_in_redis_is_not_an_answer(ask):
+    expected = ask("/year_performance?year=2021").json()
+    name = cache.make_key(year().key)
+    cache.client.get_client().delete(name)
+    cache.client.get_client().lpush(name, "an element")
+    response = ask("/year_performance?year=2021")
+    assert (response.status_code, response["X-Cache"], response.json()) == (200, "miss", expected)
+
+
+def test_a_cache_emptied_meanwhile_costs_one_computation(ask):
+    first = ask("/year_performance?year=2021")
+    cache.clear()
+    seen = [ask("/year_performance?year=2021") for _number in range(2)]
+    assert [response["X-Cache"] for response in seen] == ["miss", "hit"]
+    assert [response.json() for response in seen] == [first.json()] * 2
+
+
+@pytest.fixture
+def own_redis(settings):
+    """A Redis of its own, which may be killed, behind the options of the settings."""
+    with services.redis() as server:
+        settings.CACHES = {"default": project.CACHES["default"] | {"LOCATION": server.url}}
+        yield server
+        cache.client.get_client().connection_pool.disconnect()
+
+
+FAULTS = {
+    "killed": signal.SIGKILL,
+    "paused": signal.SIGSTOP,  # accepts connections still, and says nothing
+}
+
+
+@only_redis
+@pytest.mark.parametrize("warm", [True, False], ids=["connected before", "not connected before"])
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_without_redis_answers_are_right_and_take_two_seconds_at_most(book, own_redis, fault, warm, caplog):
+    if warm:
+        assert [year().hit, year().hit] == [False, True]
+    os.kill(own_redis.pid, fault)
+    if fault == signal.SIGKILL:
+        own_redis.process.wait()
+    for paid in (Decimal("1012.30"), Decimal("1017.30")):
+        pay("5")
+        begin = time.monotonic()
+        answer = year()
+        assert time.monotonic() - begin < 2
+        assert (collected(answer), answer.hit) == (paid, False)
+    assert "The cache fails" in caplog.text
+
+
+@only_redis
+def test_redis_that_comes_back_is_used_again(book, own_redis):
+    year()
+    os.kill(own_redis.pid, signal.SIGKILL)
+    own_redis.process.wait()
+    pay("5")
+    assert collected(year()) == Decimal("1012.30")
+    own_redis.start()
+    assert [year().hit, year().hit] == [False, True]
+    os.kill(own_redis.pid, signal.SIGSTOP)
+    pay("5")
+    assert collected(year()) == Decimal("1017.30")
+    os.kill(own_redis.pid, signal.SIGCONT)
+    answers = [year(), year(), year()]
+    assert [collected(answer) for answer in answers] == [Decimal("1017.30")] * 3
+    assert answers[2].hit
+
+
+# Two processes
+
+OTHER_PROCESS = """
+import sys
+import django
+django.setup()
+from django.core.cache import cache
+from reports import year_performance
+from reports.cache import get_or_compute
+from tests import builders, test_cache
+print(type(cache._connections[cache._alias]).__name__, flush=True)
+for line in sys.stdin:
+    if amount := line.strip():
+        test_cache.pay(amount)
+    answer = test_cache.year()
+    print(test_cache.collected(answer), answer.hit, flush=True)
+"""
+
+
+@pytest.fixture
+def other_process(book):
+    """tell("5"): it pays 5 and asks; tell(""): it asks. What it has collected, and if from its cache."""
+    database = connection.settings_dict
+    address = database["NAME"]
+    if MYSQL:
+        account = "{USER}:{PASSWORD}@{HOST}:{PORT}".format(**database)
+        url = f"mysql://{account}/{address}"
+    else:
+        url = f"sqlite:///{address}"
+    environment = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", OTHER_PROCESS],
+        cwd=project.BASE_DIR,
+        env=environment | {"DATABASE_URL": url},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def tell(line: str) -> str:
+        process.stdin.write(f"{line}\n")
+        process.stdin.flush()
+        return process.stdout.readline().strip()
+
+    with process:
+        process.stdout.readline()
+        yield tell
+        process.stdin.close()
+        assert process.wait(20) == 0
+
+
+def test_two_processes_with_a_memory_each_never_answer_with_old_figures(book, other_process):
+    def here() -> str:
+        answer = year()
+        return f"{collected(answer)} {answer.hit}"
+
+    assert [other_process(""), other_process(""), here(), here()] == [
+        "1007.30 False",
+        "1007.30 True",
+        "1007.30 False",
+        "1007.30 True",
+    ]
+    pay("5")
+    assert [other_process(""), other_process(""), here()] == [
+        "1012.30 False",
+        "1012.30 True",
+        "1012.30 False",
+    ]
+    assert [other_process("0.10"), here(), here()] == ["1012.40 False", "1012.40 False", "1012.40 True"]
+    Payment.objects.update(sum=Decimal("0.01"))
+    assert [other_process(""), here()] == ["0.05 False"] * 2
