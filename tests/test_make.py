@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.services import free_port
+from . import builders
+from .services import free_port
 
 pytestmark = [
     pytest.mark.slow,
@@ -72,14 +73,14 @@ class Running(NamedTuple):
 
 
 @contextmanager
-def make_run(folder: Path, port: int) -> Iterator[Running]:
+def make_run(folder: Path, port: int, **environment: str) -> Iterator[Running]:
     """`make run` as a terminal starts it: the leader of its session and process group."""
     output = folder / "output.txt"
     with output.open("wb") as file:
         process = subprocess.Popen(
             ["make", "run", f"PORT={port}"],
             cwd=folder,
-            env=ENVIRONMENT,
+            env=ENVIRONMENT | environment,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
@@ -177,6 +178,33 @@ def test_port_in_use_is_said_before_anything_is_touched(installed: Installed) ->
     assert run.returncode != 0
     assert f"Port {port} can't be had" in run.stdout
     assert "Preparing" not in run.stdout
+
+
+def test_own_files_take_the_place_of_the_demo_data(installed: Installed, tmp_path: Path) -> None:
+    folder = tmp_path / "own $files"
+    folder.mkdir()
+    builders.files(folder)
+    own = {"DATA": str(folder), "DATABASE_URL": f"sqlite:///{tmp_path}/book.sqlite3"}
+    port = free_port()
+    with make_run(installed.folder, port, **own) as running:
+        wait_until_ready(running, port)
+    first = running.output.read_text()
+    assert "credits.csv: 2 new, 0 changed, 0 unchanged" in first
+    assert "demo data" not in first
+
+    with make_run(installed.folder, port, **own) as running:
+        wait_until_ready(running, port)
+    assert f"The book isn't empty: {folder} was not loaded." in running.output.read_text()
+
+
+def test_faulty_files_are_explained_and_not_served(installed: Installed, tmp_path: Path) -> None:
+    faulty = {"plans": ["id\tperiod\tsum\tcategory_id", "1\t02.01.2021\t4000\t3"]}
+    builders.files(tmp_path, **faulty)
+    database = f"sqlite:///{tmp_path}/book.sqlite3"
+    run = make(installed.folder, "run", f"PORT={free_port()}", f"DATA={tmp_path}", DATABASE_URL=database)
+    assert run.returncode != 0
+    assert "plans.csv, row 2" in run.stdout
+    assert "Listening" not in run.stdout
 
 
 def test_mysql_without_its_headers_names_the_packages(installed: Installed, tmp_path: Path) -> None:
