@@ -21,14 +21,14 @@ def percent(part: Decimal, whole: Decimal) -> Decimal | None:
 
 
 class MoneySum(Sum):
-    """The exact sum of an amount, to the kopeck; 0 where there are no rows."""
+    """The sum of an amount, exact to the kopeck (on SQLite up to 15 digits); 0 where there are no rows."""
 
     def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, Any]:
         # SQLite keeps decimals as floats and would add them as floats; whole kopecks add up exactly.
         kopecks = self.copy()
         kopecks.template = "%(function)s(CAST(ROUND(%(expressions)s * 100) AS INTEGER))"
         sql, params = kopecks.as_sql(compiler, connection, **extra)
-        return f"({sql} / 100.0)", params
+        return f"CAST({sql} / 100.0 AS NUMERIC)", params  # comparable with a Decimal, which is sent as text
 
     def get_db_converters(self, connection: Any) -> list[Any]:
         def to_kopecks(value: Decimal | None, expression: Any, connection: Any) -> Decimal:
