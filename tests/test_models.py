@@ -1,0 +1,267 @@
+"""What the database itself refuses, what a form says of it, and the indexes that reports read."""
+
+import re
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from django.apps import apps
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, connection, transaction
+from django.db.models import CheckConstraint, ProtectedError
+from django.test.utils import CaptureQueriesContext
+
+from credits.models import Borrower, Credit, Dictionary, Payment
+from plans.models import Plan
+
+from . import builders
+
+pytestmark = pytest.mark.django_db
+
+DAY = date(2021, 6, 15)
+BEFORE = date(2021, 6, 14)
+
+
+def credit(**fields):
+    defaults = {"issuance_date": DAY, "return_date": DAY, "body": Decimal(0), "percent": Decimal(0)}
+    if "borrower_id" not in fields:
+        fields["borrower"] = builders.borrower()
+    return Credit(**defaults | fields)
+
+
+def payment(**fields):
+    defaults = {"payment_date": DAY, "type_id": Dictionary.BODY, "sum": Decimal("0.01")}
+    if "credit_id" not in fields:
+        fields["credit"] = builders.credit()
+    return Payment(**defaults | fields)
+
+
+def plan(**fields):
+    return Plan(
+        **{"period": date(2021, 6, 1), "category_id": Dictionary.ISSUANCE, "sum": Decimal(0)} | fields
+    )
+
+
+CHECKS = [
+    ("credit_body_not_negative", credit, {"body": Decimal("-0.01")}),
+    ("credit_percent_not_negative", credit, {"percent": Decimal("-0.01")}),
+    ("credit_due_after_issuance", credit, {"return_date": BEFORE}),
+    ("credit_returned_after_issuance", credit, {"actual_return_date": BEFORE}),
+    ("payment_sum_positive", payment, {"sum": Decimal("0.00")}),
+    ("payment_sum_positive", payment, {"sum": Decimal("-0.01")}),
+    ("payment_for_body_or_interest", payment, {"type_id": Dictionary.ISSUANCE}),
+    ("plan_period_is_first_of_month", plan, {"period": date(2021, 6, 2)}),
+    ("plan_period_is_first_of_month", plan, {"period": date(2021, 6, 30)}),
+    ("plan_sum_not_negative", plan, {"sum": Decimal("-0.01")}),
+    ("plan_for_issuance_or_collection", plan, {"category_id": Dictionary.BODY}),
+]
+UNIQUE = {"borrower_login_unique", "plan_one_per_month_and_category"}
+
+
+def test_every_constraint_of_the_book_is_tested_here():
+    models = [*apps.get_app_config("credits").get_models(), *apps.get_app_config("plans").get_models()]
+    constraints = [constraint for model in models for constraint in model._meta.constraints]
+    checks = {c.name for c in constraints if isinstance(c, CheckConstraint)}
+    assert checks == {name for name, _, _ in CHECKS}
+    assert {c.name for c in constraints} - checks == UNIQUE
+
+
+@pytest.mark.parametrize("build", [credit, payment, plan])
+def test_the_database_takes_the_least_that_is_allowed(build):
+    build().save()
+
+
+@pytest.mark.parametrize(("name", "build", "wrong"), CHECKS)
+def test_the_database_refuses_to_add(name, build, wrong):
+    row = build(**wrong)
+    with pytest.raises(IntegrityError, match=name), transaction.atomic():
+        type(row).objects.bulk_create([row])
+
+
+@pytest.mark.parametrize(("name", "build", "wrong"), CHECKS)
+def test_the_database_refuses_to_change(name, build, wrong):
+    row = build()
+    row.save()
+    with pytest.raises(IntegrityError, match=name), transaction.atomic():
+        type(row).objects.filter(pk=row.pk).update(**wrong)
+
+
+def duplicate_of(name, columns):
+    """What the database says of a second row. SQLite names the columns in place of the constraint."""
+    return f"UNIQUE constraint failed: {columns}$" if connection.vendor == "sqlite" else name
+
+
+def test_the_database_refuses_a_login_twice():
+    builders.borrower(login="anna")
+    message = duplicate_of("borrower_login_unique", "credits_borrower.login")
+    with pytest.raises(IntegrityError, match=message), transaction.atomic():
+        Borrower.objects.bulk_create([Borrower(login="anna", registration_date=DAY)])
+
+
+def test_logins_that_differ_in_case_or_accent_are_two():
+    logins = ["anna", "Anna", "ANNA", "ánna", "їжак", "іжак", "Їжак"]
+    Borrower.objects.bulk_create(Borrower(login=login, registration_date=DAY) for login in logins)
+    for login in logins:
+        assert Borrower.objects.get(login=login).login == login
+
+
+def test_the_database_refuses_a_second_plan_for_a_month_and_category():
+    builders.plan("2021-06", Dictionary.ISSUANCE, 1)
+    builders.plan("2021-06", Dictionary.COLLECTION, 1)
+    builders.plan("2021-07", Dictionary.ISSUANCE, 1)
+    message = duplicate_of("plan_one_per_month_and_category", "plans_plan.period, plans_plan.category_id")
+    with pytest.raises(IntegrityError, match=message), transaction.atomic():
+        Plan.objects.bulk_create([plan(sum=Decimal(2))])
+
+
+@pytest.mark.parametrize(
+    ("build", "unknown"),
+    [
+        (credit, {"borrower_id": 404}),
+        (payment, {"credit_id": 404}),
+    ],
+)
+def test_the_database_refuses_what_belongs_to_nobody(committed, build, unknown):
+    row = build(**unknown)
+    with pytest.raises(IntegrityError, match=r"(?i)foreign key"):
+        type(row).objects.bulk_create([row])
+    assert not type(row).objects.exists()
+
+
+@pytest.mark.parametrize("build", [payment, plan])
+def test_the_database_refuses_a_kind_that_the_dictionary_lacks(committed, build):
+    row = build()
+    Dictionary.objects.all().delete()
+    with pytest.raises(IntegrityError, match=r"(?i)foreign key"):
+        type(row).objects.bulk_create([row])
+    assert not type(row).objects.exists()
+
+
+def test_what_money_hangs_on_cannot_be_deleted():
+    paid = builders.payment(builders.credit(), "2021-06-15", 1)
+    planned = builders.plan("2021-06", Dictionary.ISSUANCE, 1)
+    for row in (paid.credit.borrower, paid.credit, paid.type, planned.category):
+        with pytest.raises(ProtectedError):
+            row.delete()
+        with pytest.raises(ProtectedError):
+            type(row).objects.filter(pk=row.pk).delete()
+    assert (Borrower.objects.count(), Credit.objects.count(), Payment.objects.count()) == (1, 1, 1)
+
+
+def test_what_nothing_hangs_on_can_be_deleted():
+    paid = builders.payment(builders.credit(), "2021-06-15", 1)
+    for row in (paid, paid.credit, paid.credit.borrower):
+        row.delete()
+    assert not Borrower.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("build", "wrong", "messages"),
+    [
+        (credit, {"body": Decimal("-0.01")}, {"body": "Ensure this value is greater than or equal to 0.00."}),
+        (
+            credit,
+            {"percent": Decimal("-0.01")},
+            {"percent": "Ensure this value is greater than or equal to 0.00."},
+        ),
+        (credit, {"return_date": BEFORE}, {"__all__": "The credit is due before it is issued."}),
+        (credit, {"actual_return_date": BEFORE}, {"__all__": "The credit is returned before it is issued."}),
+        (
+            credit,
+            {"body": Decimal("1000000000000")},
+            {"body": "Ensure that there are no more than 12 digits before the decimal point."},
+        ),
+        (payment, {"sum": Decimal(0)}, {"sum": "Ensure this value is greater than or equal to 0.01."}),
+        (
+            payment,
+            {"type_id": Dictionary.COLLECTION},
+            {"type": "dictionary entry instance with id 4 is not a valid choice."},
+        ),
+        (plan, {"period": date(2021, 6, 2)}, {"__all__": "The month must be given by its first day."}),
+        (plan, {"sum": Decimal(-1)}, {"sum": "Ensure this value is greater than or equal to 0.00."}),
+        (
+            plan,
+            {"category_id": Dictionary.INTEREST},
+            {"category": "dictionary entry instance with id 2 is not a valid choice."},
+        ),
+    ],
+)
+def test_a_form_says_what_is_wrong(build, wrong, messages):
+    with pytest.raises(ValidationError) as caught:
+        build(**wrong).full_clean()
+    assert caught.value.message_dict == {field: [message] for field, message in messages.items()}
+
+
+def test_a_form_says_that_there_is_one_already():
+    builders.borrower(login="anna")
+    builders.plan("2021-06", Dictionary.ISSUANCE, 1)
+    with pytest.raises(ValidationError) as caught:
+        Borrower(login="anna", registration_date=DAY).full_clean()
+    assert caught.value.message_dict == {"login": ["Borrower with this Login already exists."]}
+    with pytest.raises(ValidationError) as caught:
+        plan().full_clean()
+    assert caught.value.message_dict == {"__all__": ["There is a plan for this month and category already."]}
+
+
+def test_a_form_takes_what_is_right():
+    builders.borrower(login="anna")
+    Borrower(login="Anna", registration_date=DAY).full_clean()
+    for row in (credit(), credit(actual_return_date=DAY), payment(), plan()):
+        row.full_clean()
+
+
+@pytest.fixture
+def two_years_of_credits():
+    borrower = builders.borrower()
+    days = [date(2020 + month // 12, month % 12 + 1, day) for month in range(24) for day in range(1, 29)]
+    Credit.objects.bulk_create(
+        Credit(borrower=borrower, issuance_date=day, return_date=day, body=1, percent=0) for day in days
+    )
+    Payment.objects.bulk_create(
+        Payment(credit=issued, payment_date=issued.issuance_date, type_id=kind, sum=1)
+        for issued in Credit.objects.all()
+        for kind in (Dictionary.BODY, Dictionary.INTEREST)
+    )
+    builders.plan("2021-06", Dictionary.ISSUANCE, 1)
+    builders.plan("2021-06", Dictionary.COLLECTION, 1)
+
+
+def steps(sql):
+    """How the database goes about a query, in its own words."""
+    explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
+    with connection.cursor() as cursor:
+        cursor.execute(f"{explain} {sql}")
+        return [" ".join(map(str, row)) for row in cursor.fetchall()]
+
+
+def range_of(index):
+    """A step that looks some rows up in the index and needs nothing of the table."""
+    if connection.vendor == "sqlite":
+        return rf"SEARCH \w+ USING COVERING INDEX {index} \("
+    return rf" (range|ref) .*\b{index}\b.*Using index(;|$)"
+
+
+def captured_query(client, address, table):
+    with CaptureQueriesContext(connection) as captured:
+        assert client.get(address).status_code == 200
+    (sql,) = (
+        query["sql"] for query in captured if f"FROM {connection.ops.quote_name(table)}" in query["sql"]
+    )
+    return sql
+
+
+@pytest.mark.parametrize(
+    ("table", "index"), [("credits_credit", "credit_issued"), ("credits_payment", "payment_paid")]
+)
+@pytest.mark.parametrize(
+    "address", ["/year_performance?year=2021", "/plans_performance?check_date=2021-06-15"]
+)
+def test_sums_by_month_are_read_from_an_index_alone(two_years_of_credits, analyst, address, table, index):
+    (first, *_) = steps(captured_query(analyst, address, table))
+    assert re.search(range_of(index), first)
+
+
+def test_payments_for_a_borrower_are_read_from_an_index_alone(two_years_of_credits, analyst):
+    address = f"/user_credits/{Borrower.objects.get().pk}"
+    _, payments, *_ = steps(captured_query(analyst, address, "credits_credit"))
+    assert re.search(range_of("payment_of_credit"), payments)

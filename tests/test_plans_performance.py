@@ -1,0 +1,178 @@
+"""The plans at a date: every figure worked out by hand."""
+
+from datetime import date
+
+import pytest
+
+from credits.models import Dictionary
+from reports.plans_performance import compute
+
+from . import builders
+
+pytestmark = pytest.mark.django_db
+
+ISSUANCE, COLLECTION = Dictionary.ISSUANCE, Dictionary.COLLECTION
+
+
+def ask(client, day):
+    return client.get("/plans_performance", {"check_date": day})
+
+
+def figures(response):
+    """[month, category, actual, percent] of each row."""
+    return [
+        [row["month"], row["category"], row["actual_sum"], row["performance_percent"]]
+        for row in response.json()
+    ]
+
+
+@pytest.fixture
+def book():
+    """Plans for June and July; money on the edges of both, and on the days around 15 June."""
+    first = builders.credit("2021-05-31", "7000")
+    builders.credit("2021-06-01", "1000.10")
+    builders.credit("2021-06-15", "500.05")
+    builders.credit("2021-06-16", "250")
+    builders.credit("2021-06-30", "0.01")
+    builders.credit("2021-07-01", "3000")
+    builders.payment(first, "2021-05-31", "70")
+    builders.payment(first, "2021-06-01", "0.10")
+    builders.payment(first, "2021-06-15", "0.20", Dictionary.INTEREST)
+    builders.payment(first, "2021-06-16", "0.40")
+    builders.payment(first, "2021-06-30", "0.30", Dictionary.INTEREST)
+    builders.payment(first, "2021-07-01", "50")
+    builders.plan("2021-07", COLLECTION, "200")
+    builders.plan("2021-06", COLLECTION, "3")
+    builders.plan("2021-07", ISSUANCE, "0")
+    builders.plan("2021-06", ISSUANCE, "3000")
+
+
+def test_a_row_for_each_plan_of_a_month_that_has_begun(book, analyst):
+    assert ask(analyst, "2021-06-15").json() == [
+        {
+            "month": "2021-06-01",
+            "category": "видача",
+            "plan_sum": 3000,
+            "actual_sum": 1500.15,
+            "performance_percent": 50.01,  # 50.005
+        },
+        {
+            "month": "2021-06-01",
+            "category": "збір",
+            "plan_sum": 3,
+            "actual_sum": 0.3,
+            "performance_percent": 10,
+        },
+    ]
+
+
+def test_fields_come_in_the_order_of_the_contract(book, analyst):
+    fields = ["month", "category", "plan_sum", "actual_sum", "performance_percent"]
+    assert [list(row) for row in ask(analyst, "2021-06-15").json()] == [fields, fields]
+
+
+def test_rows_come_by_month_then_category(book, analyst):
+    assert [row[:2] for row in figures(ask(analyst, "2021-07-31"))] == [
+        ["2021-06-01", "видача"],
+        ["2021-06-01", "збір"],
+        ["2021-07-01", "видача"],
+        ["2021-07-01", "збір"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("day", "issued", "collected"),
+    [
+        ("2021-06-01", [1000.10, 33.34], [0.10, 3.33]),
+        ("2021-06-14", [1000.10, 33.34], [0.10, 3.33]),
+        ("2021-06-15", [1500.15, 50.01], [0.30, 10]),
+        ("2021-06-16", [1750.15, 58.34], [0.70, 23.33]),
+        ("2021-06-29", [1750.15, 58.34], [0.70, 23.33]),
+        ("2021-06-30", [1750.16, 58.34], [1.00, 33.33]),
+        ("2021-07-01", [1750.16, 58.34], [1.00, 33.33]),
+        ("2021-12-31", [1750.16, 58.34], [1.00, 33.33]),
+        ("2999-12-31", [1750.16, 58.34], [1.00, 33.33]),
+    ],
+)
+def test_actuals_run_from_the_first_of_the_month_through_the_date_to_its_end(
+    book, analyst, day, issued, collected
+):
+    june = [row[2:] for row in figures(ask(analyst, day)) if row[0] == "2021-06-01"]
+    assert june == [issued, collected]
+
+
+def test_a_plan_shows_from_the_first_day_of_its_month(book, analyst):
+    assert len(ask(analyst, "2021-06-30").json()) == 2
+    assert figures(ask(analyst, "2021-07-01"))[2:] == [
+        ["2021-07-01", "видача", 3000, None],
+        ["2021-07-01", "збір", 50, 25],
+    ]
+
+
+def test_a_percent_of_a_plan_of_nothing_is_null_even_where_nothing_was_done(analyst):
+    builders.plan("2021-06", ISSUANCE, "0")
+    assert figures(ask(analyst, "2021-06-30")) == [["2021-06-01", "видача", 0, None]]
+
+
+def test_a_plan_nothing_was_done_for_stands_at_zero(analyst):
+    builders.plan("2021-06", COLLECTION, "100")
+    assert figures(ask(analyst, "2021-06-30")) == [["2021-06-01", "збір", 0, 0]]
+
+
+@pytest.mark.parametrize("day", ["2021-05-31", "0001-01-01"])
+def test_before_the_first_plan_there_is_nothing(book, analyst, day):
+    response = ask(analyst, day)
+    assert (response.status_code, response.json()) == (200, [])
+
+
+def test_a_month_of_another_year_is_another_month(analyst):
+    builders.credit("2020-06-10", "1")
+    builders.credit("2021-06-10", "2")
+    builders.plan("2020-06", ISSUANCE, "10")
+    builders.plan("2021-06", ISSUANCE, "10")
+    assert figures(ask(analyst, "2021-06-30")) == [
+        ["2020-06-01", "видача", 1, 10],
+        ["2021-06-01", "видача", 2, 20],
+    ]
+
+
+def test_february_ends_on_the_29th_in_a_leap_year(analyst):
+    builders.credit("2020-02-29", "1")
+    builders.credit("2020-03-01", "2")
+    builders.plan("2020-02", ISSUANCE, "4")
+    assert figures(ask(analyst, "2020-03-31")) == [["2020-02-01", "видача", 1, 25]]
+
+
+def test_a_category_is_called_what_the_dictionary_calls_it(book, analyst):
+    Dictionary.objects.filter(pk=ISSUANCE).update(name="Ausgabe")
+    response = analyst.get("/plans_performance?check_date=2021-06-15", headers={"Accept-Language": "uk"})
+    assert [row[1] for row in figures(response)] == ["Ausgabe", "збір"]
+
+
+def test_a_new_name_does_not_change_the_order(book, analyst):
+    Dictionary.objects.filter(pk=ISSUANCE).update(name="яяя")
+    assert [row[1] for row in figures(ask(analyst, "2021-06-15"))] == ["яяя", "збір"]
+
+
+def test_an_amount_of_twelve_digits_is_exact(analyst):
+    builders.credit("2021-06-01", "999999999999.98")
+    builders.credit("2021-06-01", "0.01")
+    builders.plan("2021-06", ISSUANCE, "999999999999.99")
+    assert figures(ask(analyst, "2021-06-30")) == [["2021-06-01", "видача", 999999999999.99, 100]]
+
+
+def test_the_number_of_queries_does_not_grow_with_the_plans(book, django_assert_num_queries):
+    for month in range(1, 13):
+        builders.plan(f"2020-{month:02}", ISSUANCE, "1")
+    with django_assert_num_queries(3):
+        assert len(compute(date(2021, 6, 15))) == 14
+
+
+def test_before_the_first_plan_one_query_is_enough(book, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        assert compute(date(2021, 5, 31)) == []
+
+
+def test_both_addresses_give_the_same_answer(book, analyst):
+    answer = ask(analyst, "2021-06-15").content
+    assert answer == analyst.get("/api/v1/plans_performance?check_date=2021-06-15").content
