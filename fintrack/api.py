@@ -5,10 +5,10 @@ from http import HTTPStatus
 from typing import Any
 
 from django import forms
-from django.core.exceptions import NON_FIELD_ERRORS
+from django.core.exceptions import NON_FIELD_ERRORS, SuspiciousOperation
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
-from rest_framework.exceptions import APIException
+from rest_framework.exceptions import APIException, ParseError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
@@ -25,6 +25,8 @@ class Refused(APIException):
 
 def problem(exc: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler: every error as application/problem+json."""
+    if isinstance(exc, SuspiciousOperation):  # such as more fields or files than Django reads
+        exc = ParseError()
     response = exception_handler(exc, context)
     if response is None:
         return None
