@@ -51,11 +51,16 @@ class ParamsForm(forms.Form):
         for fault in self.misplaced():
             self.add_error(None, _("%(parameter)s: expected %(expected)s") % fault)
 
+    def given(self, name: str) -> list[str]:
+        """What was sent under the name: texts, and names of files."""
+        files = self.files.getlist(name) if self.files else []
+        return [*self.data.getlist(name), *(str(file.name) for file in files)]
+
     def misplaced(self) -> list[dict[str, Any]]:
         """The parameters that the form doesn't know, or that are given twice."""
         faults = []
-        for name in self.data:
-            given = self.data.getlist(name)
+        for name in dict.fromkeys([*self.data, *self.files]):
+            given = self.given(name)
             if name not in self.fields:
                 known = ", ".join(self.fields)
                 expected: Any = _("one of these parameters: %(names)s") % {"names": known}
@@ -67,7 +72,11 @@ class ParamsForm(forms.Form):
     def checked(self) -> dict[str, Any]:
         """The cleaned parameters. Raise Refused, which lists what is wrong with each."""
         wrong = [
-            {"parameter": name, "found": self.data.get(name), "expected": self.fields[name].help_text}
+            {
+                "parameter": name,
+                "found": next(reversed(self.given(name)), None),
+                "expected": self.fields[name].help_text,
+            }
             for name in self.errors
             if name != NON_FIELD_ERRORS
         ]

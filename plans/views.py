@@ -24,7 +24,7 @@ class UploadForm(ParamsForm):
 
     def clean_file(self) -> UploadedFile:
         file = self.cleaned_data["file"]
-        if file.size > MAX_BYTES or len(self.files.getlist("file")) > 1:
+        if file.size > MAX_BYTES:
             raise forms.ValidationError(self.fields["file"].help_text)
         return file
 
