@@ -8,9 +8,11 @@ from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, SuspiciousOperation
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
-from rest_framework.exceptions import APIException, ParseError
+from rest_framework.exceptions import APIException, NotFound, ParseError
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import exception_handler
+from rest_framework.views import APIView, exception_handler
 
 
 class Refused(APIException):
@@ -83,3 +85,13 @@ class ParamsForm(forms.Form):
         if faults := self.misplaced() + wrong:
             raise Refused(_("Check the parameters."), faults)
         return self.cleaned_data
+
+
+class NoSuchAddress(APIView):
+    """What is asked for under the API's root and isn't there."""
+
+    permission_classes = [IsAuthenticated]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        raise NotFound

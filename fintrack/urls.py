@@ -3,6 +3,7 @@ from django.urls import include, path, reverse_lazy
 
 from reports.urls import api as reports_api
 
+from .api import NoSuchAddress
 from .health import livez, readyz
 
 accounts = [
@@ -21,6 +22,7 @@ urlpatterns = [
     path("accounts/", include(accounts)),
     path("api/v1/", include(reports_api)),
     path("api/v1/", include("plans.urls")),
+    path("api/v1/<path:unknown>", NoSuchAddress.as_view()),
     path("livez", livez),
     path("readyz", readyz),
 ]
