@@ -182,7 +182,8 @@ def csv_lines(file: BinaryIO, faults: Faults, encoding: str) -> Iterator[tuple[i
         faults.add(number, None, str(error), _("cells whose quotation marks match"))
         raise Unreadable from error
     finally:
-        text.detach()
+        if not file.closed:  # whoever stopped reading may have closed it since
+            text.detach()
 
 
 def xlsx_lines(file: BinaryIO, faults: Faults, max_unzipped: int) -> Iterator[tuple[int, list[Any]]]:
