@@ -103,7 +103,11 @@ class Route(NamedTuple):
 
 # Every route of the site by its name, or by its address if it has none.
 ROUTES = {
-    "home": Route(SIGNED_IN, SHOWN),
+    "home": Route(PAGE, SHOWN),
+    "year_performance_page": Route(PAGE, SHOWN),
+    "plans_performance_page": Route(PAGE, SHOWN),
+    "user_credits_page": Route(PAGE, SHOWN),
+    "month_page": Route(PAGE, SHOWN),
     "login": Route(OPEN, FORM),
     "logout": Route(SIGNED_IN, {"POST": 302, "OPTIONS": 200}),
     "password_change": Route(SIGNED_IN, FORM),
@@ -112,6 +116,8 @@ ROUTES = {
     "year_performance": Route(API, SHOWN, query={"year": 2021}),
     "user_credits": Route(API, SHOWN, path={"user_id": 10}),
     "plans_performance": Route(API, SHOWN, query={"check_date": "2021-06-15"}),
+    "month": Route(API, SHOWN, query={"month": "2021-06"}),
+    "api/v1/<unknown>": Route({NOBODY: 401}, dict.fromkeys(METHODS, 404), path={"unknown": "nothing"}),
     "plans_insert": Route(API_FOR_EDITORS, {"POST": 400, "OPTIONS": 200}),
 }
 

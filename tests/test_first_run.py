@@ -128,7 +128,7 @@ def test_second_run_changes_nothing_and_says_nothing(first_run, folder):
 
 def test_faulty_files_leave_the_book_empty_and_make_no_accounts(first_run, tmp_path):
     folder = builders.files(tmp_path, plans=["id\tperiod\tsum\tcategory_id", "1\t02.01.2021\t4000\t3"])
-    with pytest.raises(CommandError, match="1 faults; nothing was stored"):
+    with pytest.raises(CommandError, match="1 fault; nothing was stored"):
         first_run("--data", folder)
     assert book() == [0, 0, 0, 4, 0]
     assert not User.objects.exists()

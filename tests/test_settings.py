@@ -241,7 +241,7 @@ def second_connection() -> closing[sqlite3.Connection]:
 
 
 @ON_SQLITE
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("committed")
 def test_sqlite_lets_others_read_while_one_writes():
     with transaction.atomic(), second_connection() as other:
         builders.borrower()
@@ -250,7 +250,7 @@ def test_sqlite_lets_others_read_while_one_writes():
 
 
 @ON_SQLITE
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("committed")
 def test_sqlite_transaction_takes_the_write_lock_when_it_begins():
     with second_connection() as other:
         with transaction.atomic(), pytest.raises(sqlite3.OperationalError, match="database is locked"):
