@@ -7,8 +7,8 @@ from typing import Any, Self
 
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import Count, F, Q
-from django.db.models.functions import Left
+from django.db.models import Count, F, Max, Min, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce, Greatest, Left, Lower
 from django.utils.translation import gettext_lazy as _
 
 from .money import KOPECK, MONEY, ZERO, MoneySum
@@ -41,6 +41,14 @@ class DatedQuerySet(BookQuerySet):
         """{day: Total} for the days that have a row."""
         return self.totals_by(self.day)
 
+    def total(self) -> Total:
+        """Of all rows."""
+        return Total(**self.aggregate(count=Count("pk"), sum=MoneySum(self.amount)))
+
+    def last_day(self, until: date) -> date | None:
+        """The last day, by then, that has a row."""
+        return self.filter(**{f"{self.day}__lte": until}).aggregate(last=Max(self.day))["last"]
+
     def totals_by(self, column: str) -> dict[Any, Total]:
         rows = self.values_list(column).order_by(column).annotate(Count("pk"), MoneySum(self.amount))
         return {value: Total(count, amount) for value, count, amount in rows}
@@ -56,13 +64,51 @@ class ExactCharField(models.CharField):
         return parameters
 
 
+class BorrowerQuerySet(BookQuerySet):
+    def found(self, words: str) -> Self:
+        """Those whose id is the words, or whose login has them in it, in any case."""
+        by_id = Q(pk=words) if words.isdecimal() and len(words) < 19 else Q()
+        by_login = Q(login__contains=words) | Q(folded__contains=words.lower())
+        return self.alias(folded=Lower("login")).filter(by_id | by_login)
+
+    def with_debt(self, day: date) -> Self:
+        """Annotated with what they owe on the day: credits, open_credits, outstanding, oldest_due.
+
+        outstanding is principal; oldest_due is the earliest deadline of an open credit, or None.
+        """
+        issued = Credit.objects.filter(borrower=OuterRef("pk"), issuance_date__lte=day).order_by()
+        of_borrower = issued.values("borrower")
+        still_open = Credit.objects.open_at(day).filter(borrower=OuterRef("pk")).order_by().values("borrower")
+        owed = (
+            Credit.objects.outstanding_at(day)
+            .filter(borrower=OuterRef("pk"))
+            .order_by()
+            .values("borrower")
+            .annotate(owed=MoneySum("outstanding"))
+        )
+        return self.annotate(
+            credit_count=Coalesce(Subquery(of_borrower.annotate(n=Count("pk")).values("n")), 0),
+            open_count=Coalesce(Subquery(still_open.annotate(n=Count("pk")).values("n")), 0),
+            outstanding=Coalesce(
+                Subquery(owed.values("owed")), ZERO, output_field=models.DecimalField(**MONEY)
+            ),
+            oldest_due=Subquery(still_open.annotate(due=Min("return_date")).values("due")),
+        )
+
+
 class Borrower(BookModel):
     """Whom the lender lends to. Not an account of this site: that is auth.User."""
 
     login = ExactCharField(_("login"), max_length=150)
     registration_date = models.DateField(_("registered"))
 
-    objects = BookQuerySet.as_manager()
+    # Where the QuerySet is with_debt().
+    credit_count: int
+    open_count: int
+    outstanding: Decimal
+    oldest_due: date | None
+
+    objects = BorrowerQuerySet.as_manager()
 
     class Meta(BookModel.Meta):
         verbose_name = _("borrower")
@@ -77,9 +123,36 @@ class CreditQuerySet(DatedQuerySet):
     day = "issuance_date"
     amount = "body"
 
+    def in_state(self, state: str, day: date) -> Self:
+        """Those of a state of Credit.STATES on the day, by what is known of them now."""
+        if state == Credit.CLOSED:
+            return self.filter(actual_return_date__isnull=False)
+        still_open = self.filter(actual_return_date__isnull=True)
+        if state == Credit.OVERDUE:
+            return still_open.filter(return_date__lt=day)
+        return still_open.filter(return_date__gte=day)
+
     def issued_between(self, first: date, last: date) -> Self:
         """Both days inclusive."""
         return self.filter(issuance_date__range=(first, last))
+
+    def open_at(self, day: date) -> Self:
+        """Issued by the day and not returned by it."""
+        returned_later = Q(actual_return_date__isnull=True) | Q(actual_return_date__gt=day)
+        return self.filter(returned_later, issuance_date__lte=day)
+
+    def outstanding_at(self, day: date) -> Self:
+        """Open ones, annotated with outstanding: body - body payments up to the day, never under 0."""
+        paid = (
+            Payment.objects.filter(credit=OuterRef("pk"), type=Dictionary.BODY, payment_date__lte=day)
+            .order_by()
+            .values("credit")
+            .annotate(paid=MoneySum("sum"))
+        )
+        owed = F("body") - Coalesce(Subquery(paid.values("paid")), ZERO)
+        return self.open_at(day).annotate(
+            outstanding=Greatest(owed, ZERO, output_field=models.DecimalField(**MONEY))
+        )
 
     def with_payments(self) -> Self:
         """Annotated with body_payments and percent_payments: what was paid for each, all time."""
@@ -94,7 +167,9 @@ class CreditQuerySet(DatedQuerySet):
 
 
 class Credit(BookModel):
-    """One loan. It is open while actual_return_date is empty."""
+    """One loan. It is open while actual_return_date is empty, and overdue if its deadline has passed."""
+
+    OPEN, OVERDUE, CLOSED = STATES = ("open", "overdue", "closed")
 
     borrower = models.ForeignKey(Borrower, models.PROTECT, related_name="credits", verbose_name=_("borrower"))
     issuance_date = models.DateField(_("issued"))
@@ -140,6 +215,11 @@ class Credit(BookModel):
     def is_closed(self) -> bool:
         return self.actual_return_date is not None
 
+    def state(self, day: date) -> str:
+        if self.is_closed:
+            return self.CLOSED
+        return self.OVERDUE if self.days_past_due(day) else self.OPEN
+
     def days_past_due(self, day: date) -> int:
         """Whole days from the deadline to the day, never under 0."""
         return max(0, (day - self.return_date).days)
@@ -152,7 +232,7 @@ class Dictionary(BookModel):
 
     name = models.CharField(_("name"), max_length=100)
 
-    objects = BookQuerySet.as_manager()
+    objects: models.Manager[Any] = BookQuerySet.as_manager()
 
     class Meta(BookModel.Meta):
         verbose_name = _("dictionary entry")

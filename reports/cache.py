@@ -66,6 +66,11 @@ def get_or_compute(report: Report, params: dict[str, Any]) -> Answer:
     return Answer(rows, computed, False)
 
 
+def is_current(answer: Answer, report: Report, params: dict[str, Any]) -> bool:
+    """Whether the book is still as it was when the answer was computed."""
+    return answer.key in (None, key_of(report, params, DataStamp.current()))
+
+
 def key_of(report: Report, params: dict[str, Any], stamp: str) -> str:
     question = json.dumps([RELEASE, report.name, params, stamp], cls=DjangoJSONEncoder, sort_keys=True)
     return f"report:{hashlib.sha256(question.encode()).hexdigest()}"
@@ -131,8 +136,10 @@ def compute_at_one_stamp(compute: Callable[[], list[Any]]) -> tuple[list[Any], s
 
 @contextmanager
 def snapshot() -> Iterator[None]:
-    """A transaction that reads, without a lock, one state of the database."""
-    if connection.vendor == "sqlite":
+    """A transaction that reads, without a lock, one state of the database; within another, that one."""
+    if connection.in_atomic_block:
+        yield
+    elif connection.vendor == "sqlite":
         database: Any = connection
         mode, database.transaction_mode = database.transaction_mode, "DEFERRED"
         try:

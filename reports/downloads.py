@@ -1,7 +1,7 @@
 """A report's rows as files: CSV, streamed, and XLSX, with totals and a sheet that explains it."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import date
 from decimal import Decimal
@@ -19,7 +19,9 @@ from openpyxl.utils import get_column_letter
 from credits.files import guarded
 from fintrack.api import Refused
 
-from .report import CSV, XLSX, Report
+from .listing import Listing
+from .params import CSV, XLSX
+from .report import Report
 
 MAX_XLSX_ROWS = 100_000
 XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -33,7 +35,9 @@ class Line:
         return line
 
 
-def csv_download(report: Report, rows: list[Any], params: dict[str, Any]) -> StreamingHttpResponse:
+def csv_download(
+    report: Report | Listing, rows: Iterable[Any], params: dict[str, Any]
+) -> StreamingHttpResponse:
     """Header and rows alone, UTF-8 with a byte order mark, by which spreadsheet programs know it."""
 
     def lines() -> Iterator[str]:
@@ -94,7 +98,7 @@ def cell(sheet: Any, value: Any, font: Font | None = None) -> Any:
     return made
 
 
-def filename(report: Report, params: dict[str, Any]) -> str:
+def filename(report: Report | Listing, params: dict[str, Any]) -> str:
     return "-".join([report.name, *map(str, params.values())])
 
 

@@ -4,13 +4,11 @@ Cumulative is from the month's first day to the day; expected is plan × day / d
 performance is cumulative / plan of the whole month.
 """
 
-from calendar import monthrange
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django import forms
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -18,17 +16,13 @@ from credits.models import Credit, Dictionary, Payment, Total
 from credits.money import ZERO, percent, rounded
 from plans.models import Plan
 
-from .report import Report, ReportParams, summed
+from .params import MonthField, ReportParams
+from .report import Report, summed
+from .stretch import last_day_of_book, last_of_month
 
 
 class Params(ReportParams):
-    month = forms.DateField(
-        label=_("Month"),
-        input_formats=["%Y-%m"],
-        widget=forms.DateInput(format="%Y-%m", attrs={"type": "month"}),
-        initial=timezone.localdate,
-        help_text=_("a month, yyyy-mm"),
-    )
+    month = MonthField()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +44,8 @@ class Row:
 
 def compute(month: date) -> list[Row]:
     """A row for each day of the month; month is its first day."""
-    days = monthrange(month.year, month.month)[1]
-    last = month.replace(day=days)
+    last = last_of_month(month)
+    days = last.day
     issued = Credit.objects.issued_between(month, last).by_day()
     collected = Payment.objects.paid_between(month, last).by_day()
     plans = Plan.objects.between(month, month).by_month().get(f"{month:%Y-%m}", {})
@@ -98,6 +92,16 @@ def totals(rows: list[Row]) -> list[dict[str, Any]]:
     ]
 
 
+def page(rows: list[Row], month: date) -> dict[str, Any]:
+    """The neighbours, and the last day of the book, where the lines of what is reached end."""
+    return {
+        "month": month,
+        "month_before": (month - timedelta(days=1)).replace(day=1),
+        "month_after": last_of_month(month) + timedelta(days=1),
+        "last_day": last_day_of_book(timezone.localdate()),
+    }
+
+
 report = Report(
     name="month",
     title=_("A month by days"),
@@ -110,4 +114,5 @@ report = Report(
     row=Row,
     compute=compute,
     totals=totals,
+    page=page,
 )

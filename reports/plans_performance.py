@@ -5,11 +5,12 @@ month's end; performance is actual / plan.
 """
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
+from itertools import groupby
 from typing import Any
 
-from django import forms
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -17,17 +18,15 @@ from credits.models import Credit, Dictionary, Payment, Total
 from credits.money import percent
 from plans.models import Plan
 
-from .report import Report, ReportParams, summed
+from . import pace
+from .cache import get_or_compute
+from .params import DayField, ReportParams
+from .report import Report, summed
+from .stretch import last_of_month
 
 
 class Params(ReportParams):
-    check_date = forms.DateField(
-        label=_("Date"),
-        input_formats=["%Y-%m-%d"],
-        widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
-        initial=timezone.localdate,
-        help_text=_("a date, yyyy-mm-dd"),
-    )
+    check_date = DayField(initial=timezone.localdate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +66,34 @@ def totals(rows: list[Row]) -> list[dict[str, Any]]:
     return totals
 
 
+def page(rows: list[Row], check_date: date) -> dict[str, Any]:
+    """The pace of the date's own month, the months before it by year, and the neighbouring month ends.
+
+    Each row comes with the address of the credits or payments that it adds up.
+    """
+    month = check_date.replace(day=1)
+    issuance = Dictionary.objects.get(pk=Dictionary.ISSUANCE).name
+    paces = get_or_compute(pace.report, {"check_date": check_date}).rows
+    past = sorted((row for row in rows if row.month < month), key=lambda row: row.month, reverse=True)
+    return {
+        "check_date": check_date,
+        "paces": [(row, behind(row, check_date, issuance)) for row in paces],
+        "years": [
+            (year, [(row, behind(row, check_date, issuance)) for row in of_year])
+            for year, of_year in groupby(past, lambda row: row.month.year)
+        ],
+        "month_end_before": month - timedelta(days=1),
+        "month_end_after": last_of_month(last_of_month(check_date) + timedelta(days=1)),
+    }
+
+
+def behind(row: Any, check_date: date, issuance: str) -> str:
+    last = min(check_date, last_of_month(row.month))
+    if row.category == issuance:
+        return f"{reverse('credits_page')}?issued_from={row.month}&issued_to={last}"
+    return f"{reverse('payments_page')}?paid_from={row.month}&paid_to={last}"
+
+
 report = Report(
     name="plans_performance",
     title=_("Plans performance"),
@@ -79,4 +106,5 @@ report = Report(
     row=Row,
     compute=compute,
     totals=totals,
+    page=page,
 )

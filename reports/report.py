@@ -8,24 +8,10 @@ from functools import cached_property
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
-from django import forms
 from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.functional import Promise
 
-from fintrack.api import ParamsForm
-
-CSV, XLSX = "csv", "xlsx"
-
-
-class ReportParams(ParamsForm):
-    """The parameters of a report, and the form of a download, which each can be had as."""
-
-    format = forms.ChoiceField(
-        required=False,
-        choices=[(name, name) for name in (CSV, XLSX)],
-        widget=forms.HiddenInput,
-        help_text=f"{CSV} or {XLSX}",
-    )
+from .params import ReportParams
 
 
 @dataclass(frozen=True)
@@ -34,7 +20,8 @@ class Report:
 
     compute takes the cleaned parameters and returns instances of row, a frozen dataclass of dates,
     decimals, numbers, text and None. totals takes the rows and returns {column: value} for each row of
-    totals. formula tells readers how the figures are made.
+    totals. formula tells readers how the figures are made. page takes the rows and the parameters and
+    returns what the page shows beside them.
     """
 
     name: str
@@ -45,6 +32,7 @@ class Report:
     row: type
     compute: Callable[..., list[Any]]
     totals: Callable[[list[Any]], list[dict[str, Any]]]
+    page: Callable[..., dict[str, Any]] = lambda rows, **params: {}
 
     @cached_property
     def columns(self) -> list[str]:

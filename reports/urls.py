@@ -2,22 +2,45 @@
 
 from django.urls import path
 
-from . import month, plans_performance, user_credits, year_performance
-from .views import Home, ReportAPI, ReportPage
+from . import (
+    borrower,
+    borrower_list,
+    credit_list,
+    month,
+    overview,
+    pace,
+    payment_list,
+    plans_performance,
+    user_credits,
+    year_on_year,
+    year_performance,
+)
+from .views import ListingPage, ReportAPI, ReportPage
 
+# In the order of the navigation.
 pages = [
+    path("", ReportPage.as_view(report=overview.report, asks=False), name="home"),
     path(
         "reports/year-performance/",
         ReportPage.as_view(report=year_performance.report),
         name="year_performance_page",
     ),
+    path("reports/year-on-year/", ReportPage.as_view(report=year_on_year.report), name="year_on_year_page"),
+    path("reports/month/", ReportPage.as_view(report=month.report), name="month_page"),
     path(
         "reports/plans-performance/",
         ReportPage.as_view(report=plans_performance.report),
         name="plans_performance_page",
     ),
-    path("reports/month/", ReportPage.as_view(report=month.report), name="month_page"),
     path("reports/user-credits/", ReportPage.as_view(report=user_credits.report), name="user_credits_page"),
+    path("reports/borrowers/", ListingPage.as_view(listing=borrower_list.listing), name="borrowers_page"),
+    path(
+        "reports/borrowers/<int:borrower_id>/",
+        ReportPage.as_view(report=borrower.report),
+        name="borrower_page",
+    ),
+    path("reports/credits/", ListingPage.as_view(listing=credit_list.listing), name="credits_page"),
+    path("reports/payments/", ListingPage.as_view(listing=payment_list.listing), name="payments_page"),
 ]
 
 # These stand at the root too, for those who knew the service before.
@@ -29,7 +52,11 @@ original = [
 
 api = [
     *original,
+    path("borrower/<borrower_id>", ReportAPI.as_view(report=borrower.report), name="borrower"),
     path("month", ReportAPI.as_view(report=month.report), name="month"),
+    path("overview", ReportAPI.as_view(report=overview.report), name="overview"),
+    path("pace", ReportAPI.as_view(report=pace.report), name="pace"),
+    path("year_on_year", ReportAPI.as_view(report=year_on_year.report), name="year_on_year"),
 ]
 
-urlpatterns = [path("", Home.as_view(pages=pages), name="home"), *pages, *original]
+urlpatterns = [*pages, *original]

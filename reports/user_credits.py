@@ -9,24 +9,17 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from django import forms
 from django.http import Http404
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from credits.models import Borrower, Credit
 
-from .report import Report, ReportParams, summed
+from .params import IdField, ParamsAtToday
+from .report import Report, summed
 
 
-class Params(ReportParams):
-    user_id = forms.IntegerField(
-        label=_("Borrower's id"), min_value=1, help_text=_("the id of a borrower, a whole number from 1")
-    )
-
-    def clean(self) -> None:
-        super().clean()
-        self.cleaned_data["today"] = timezone.localdate()
+class Params(ParamsAtToday):
+    user_id = IdField(label=_("Borrower's id"), help_text=_("the id of a borrower, a whole number from 1"))
 
 
 @dataclass(frozen=True, slots=True)

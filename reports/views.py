@@ -1,7 +1,6 @@
-"""What all reports share: one API, one page, one way to download."""
+"""What all reports share: one API, one page, one way to download; and the page of all listings."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,9 +8,8 @@ from django.contrib.auth.mixins import PermissionRequiredMixin
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
-from django.urls import reverse
 from django.utils.cache import get_conditional_response, patch_vary_headers
-from django.views.generic import TemplateView, View
+from django.views.generic import View
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -19,9 +17,11 @@ from rest_framework.views import APIView
 from fintrack.access import MayReadBook
 from fintrack.api import Refused
 
-from .cache import get_or_compute
-from .downloads import DOWNLOADS
-from .report import Report, ReportParams
+from .cache import TRIES, Answer, get_or_compute, is_current, snapshot
+from .downloads import DOWNLOADS, csv_download
+from .listing import Listing
+from .params import ReportParams
+from .report import Report
 
 
 class ReportView:
@@ -42,7 +42,7 @@ class ReportView:
         if response is None and kind:
             response = DOWNLOADS[kind](self.report, answer.rows, params)
         elif response is None:
-            response = self.shown(request, form, answer.rows)
+            response = self.shown(request, form, params, answer)
         if etag:
             response["ETag"] = etag
         response["Cache-Control"] = "private, no-cache"
@@ -50,7 +50,9 @@ class ReportView:
         patch_vary_headers(response, ["Authorization", "Cookie"])
         return response
 
-    def shown(self, request: Any, form: ReportParams, rows: list[Any]) -> HttpResponseBase:
+    def shown(
+        self, request: Any, form: ReportParams, params: dict[str, Any], answer: Answer
+    ) -> HttpResponseBase:
         raise NotImplementedError
 
 
@@ -60,16 +62,22 @@ class ReportAPI(ReportView, APIView):
         data.update(path)
         return self.respond(request, self.report.params(data))
 
-    def shown(self, request: Request, form: ReportParams, rows: list[Any]) -> Response:
-        return Response([asdict(row) for row in rows])
+    def shown(self, request: Request, form: ReportParams, params: dict[str, Any], answer: Answer) -> Response:
+        return Response([asdict(row) for row in answer.rows])
 
 
-class ReportPage(PermissionRequiredMixin, ReportView, View):
+class Page(PermissionRequiredMixin, View):
     permission_required = MayReadBook.permissions
-    etag = False  # a page also shows whose it is
 
-    def get(self, request: HttpRequest) -> HttpResponseBase:
-        form = self.report.params(request.GET or None)
+
+class ReportPage(ReportView, Page):
+    etag = False  # a page also shows whose it is
+    asks = True  # without parameters it asks for them, rather than answer for none
+
+    def get(self, request: HttpRequest, **path: Any) -> HttpResponseBase:
+        data = request.GET.copy()
+        data.update(path)
+        form = self.report.params(data if data or not self.asks else None)
         if not form.is_bound:
             return self.page(request, form)
         try:
@@ -80,28 +88,48 @@ class ReportPage(PermissionRequiredMixin, ReportView, View):
                     form.add_error(None, error["expected"])
             return self.page(request, form, status=refused.status_code)
 
-    def shown(self, request: HttpRequest, form: ReportParams, rows: list[Any]) -> HttpResponse:
-        return self.page(request, form, rows=rows, totals=self.report.totals(rows))
+    def shown(
+        self, request: HttpRequest, form: ReportParams, params: dict[str, Any], answer: Answer
+    ) -> HttpResponse:
+        beside = self.report.page(answer.rows, **params)
+        for _try in range(TRIES):
+            if is_current(answer, self.report, params):
+                break
+            # What is shown together belongs to one state of the book.
+            answer = get_or_compute(self.report, params)
+            beside = self.report.page(answer.rows, **params)
+        return self.page(request, form, rows=answer.rows, totals=self.report.totals(answer.rows), **beside)
 
     def page(self, request: HttpRequest, form: ReportParams, status: int = 200, **shown: Any) -> HttpResponse:
         context = {"report": self.report, "form": form, "downloads": list(DOWNLOADS), **shown}
         return render(request, f"reports/{self.report.name}.html", context, status=status)
 
 
-class Home(PermissionRequiredMixin, TemplateView):
-    """The way to every report."""
+class ListingPage(Page):
+    """A page of a listing, or all of it as CSV."""
 
-    template_name = "home.html"
-    permission_required = MayReadBook.permissions
-    pages: Sequence[Any] = ()  # their routes
+    listing: Listing = None  # type: ignore[assignment]  # of each route
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        reports = [
-            {
-                "report": (report := page.callback.view_initkwargs["report"]),
-                "form": report.params(),
-                "url": reverse(page.name),
-            }
-            for page in self.pages
-        ]
-        return super().get_context_data(reports=reports, **kwargs)
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        form = self.listing.params(request.GET)
+        context: dict[str, Any] = {"listing": self.listing, "form": form}
+        template = f"reports/{self.listing.name}.html"
+        try:
+            params = form.checked()
+        except Refused as refused:
+            return render(request, template, context, status=refused.status_code)
+        kind, number = params.pop("format"), params.pop("page") or 1
+        found = self.listing.find(**params)
+        if kind:
+            filters = {name: value for name, value in params.items() if value}
+            every = self.listing.rows(found.iterator(chunk_size=2000), params)
+            response: HttpResponseBase = csv_download(self.listing, every, filters)
+        else:
+            with snapshot():  # the total is that of the rows shown
+                rows, more = self.listing.page(found, number, params)
+                context |= {"rows": rows, "more": more, "number": number, "today": params["today"]}
+                if form.narrows():
+                    context["total"] = self.listing.total(found)
+            response = render(request, template, context)
+        response["Cache-Control"] = "private, no-cache"
+        return response

@@ -9,25 +9,18 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from django import forms
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from credits.models import Credit, Dictionary, Payment, Total
 from credits.money import ZERO, percent
 from plans.models import Plan
 
-from .report import Report, ReportParams, summed
+from .params import ReportParams, YearField
+from .report import Report, summed
 
 
 class Params(ReportParams):
-    year = forms.IntegerField(
-        label=_("Year"),
-        min_value=1900,
-        max_value=2999,
-        initial=lambda: timezone.localdate().year,
-        help_text=_("a year from 1900 to 2999"),
-    )
+    year = YearField()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +93,15 @@ def totals(rows: list[Row]) -> list[dict[str, Any]]:
     ]
 
 
+def page(rows: list[Row], year: int) -> dict[str, Any]:
+    return {
+        "year": year,
+        "year_before": year - 1 if year > 1900 else None,
+        "year_after": year + 1 if year < 2999 else None,
+        "last": rows[-1] if rows else None,
+    }
+
+
 report = Report(
     name="year_performance",
     title=_("Year performance"),
@@ -112,4 +114,5 @@ report = Report(
     row=Row,
     compute=compute,
     totals=totals,
+    page=page,
 )

@@ -6,6 +6,8 @@ from decimal import Decimal
 from django import template
 from django.utils.formats import number_format
 
+from reports.stretch import last_of_month
+
 register = template.Library()
 
 NOTHING = "–"
@@ -29,3 +31,21 @@ def count(number: int | None) -> str:
 @register.filter
 def day(value: date | None) -> str:
     return NOTHING if value is None else value.isoformat()
+
+
+@register.filter
+def change(share: Decimal | None) -> str:
+    """A percent with its sign."""
+    return percent(share) if share is None or share < 0 else f"+{percent(share)}"
+
+
+@register.filter
+def first_day(month: str) -> str:
+    """2021-06 is 2021-06-01."""
+    return f"{month}-01"
+
+
+@register.filter
+def last_day(month: str) -> str:
+    """2021-06 is 2021-06-30."""
+    return last_of_month(date.fromisoformat(f"{month}-01")).isoformat()

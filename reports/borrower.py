@@ -1,0 +1,102 @@
+"""What does a borrower owe today, credit by credit?
+
+Remaining body is body - body payments and remaining interest is interest - interest payments, never
+under 0, and both 0 once the credit is returned.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from django.http import Http404
+from django.utils.translation import gettext_lazy as _
+
+from credits.models import Borrower, Credit, Payment
+from credits.money import ZERO
+
+from .params import IdField, ParamsAtToday
+from .report import Report, summed
+
+
+class Params(ParamsAtToday):
+    borrower_id = IdField(
+        label=_("Borrower's id"), help_text=_("the id of a borrower, a whole number from 1")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Amounts are money."""
+
+    credit_id: int
+    state: str  # open, overdue or closed
+    issuance_date: date
+    return_date: date
+    actual_return_date: date | None
+    days_past_due: int  # 0 for a closed credit
+    body: Decimal
+    body_paid: Decimal
+    body_remaining: Decimal
+    interest: Decimal
+    interest_paid: Decimal
+    interest_remaining: Decimal
+
+
+def compute(borrower_id: int, today: date) -> list[Row]:
+    """Raise Http404 for an unknown borrower."""
+    borrower = Borrower.objects.filter(pk=borrower_id).first()
+    if borrower is None:
+        raise Http404(_("There is no borrower with the id %d.") % borrower_id)
+    return [row(credit, today) for credit in borrower.credits.with_payments().order_by("pk")]
+
+
+def row(credit: Credit, today: date) -> Row:
+    return Row(
+        credit_id=credit.pk,
+        state=credit.state(today),
+        issuance_date=credit.issuance_date,
+        return_date=credit.return_date,
+        actual_return_date=credit.actual_return_date,
+        days_past_due=0 if credit.is_closed else credit.days_past_due(today),
+        body=credit.body,
+        body_paid=credit.body_payments,
+        body_remaining=ZERO if credit.is_closed else max(ZERO, credit.body - credit.body_payments),
+        interest=credit.percent,
+        interest_paid=credit.percent_payments,
+        interest_remaining=ZERO if credit.is_closed else max(ZERO, credit.percent - credit.percent_payments),
+    )
+
+
+def totals(rows: list[Row]) -> list[dict[str, Any]]:
+    amounts = ("body", "body_paid", "body_remaining", "interest", "interest_paid", "interest_remaining")
+    return [summed(rows, *amounts)]
+
+
+def page(rows: list[Row], borrower_id: int, today: date) -> dict[str, Any]:
+    """Who it is, and the payments under each credit."""
+    payments: dict[int, list[Payment]] = {row.credit_id: [] for row in rows}
+    of_borrower = Payment.objects.filter(credit__borrower=borrower_id).select_related("type")
+    for payment in of_borrower.order_by("payment_date", "pk"):
+        payments.setdefault(payment.credit_id, []).append(payment)
+    return {
+        "borrower": Borrower.objects.get(pk=borrower_id),
+        "today": today,
+        "credits": [(row, payments[row.credit_id]) for row in rows],
+    }
+
+
+report = Report(
+    name="borrower",
+    title=_("A borrower"),
+    question=_("What does a borrower owe today, credit by credit?"),
+    formula=_(
+        "Remaining body is body − body payments, remaining interest is interest − interest payments, never "
+        "under 0, and both 0 once the credit is returned. Days overdue count from the due date to today."
+    ),
+    params=Params,
+    row=Row,
+    compute=compute,
+    totals=totals,
+    page=page,
+)

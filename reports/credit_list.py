@@ -1,0 +1,86 @@
+"""The credits, newest first."""
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from credits.models import Credit, CreditQuerySet
+
+from .listing import Listing, ListingParams
+from .params import DayField, IdField
+
+STATES = {Credit.OPEN: _("open"), Credit.OVERDUE: _("overdue"), Credit.CLOSED: _("closed")}
+
+
+class Params(ListingParams):
+    issued_from = DayField(label=_("Issued from"), required=False)
+    issued_to = DayField(label=_("Issued to"), required=False)
+    state = forms.ChoiceField(
+        label=_("State"),
+        required=False,
+        choices=[("", _("any")), *STATES.items()],
+        help_text=", ".join(STATES),
+    )
+    borrower = IdField(
+        label=_("Borrower's id"), required=False, help_text=_("the id of a borrower, a whole number from 1")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Amounts are money."""
+
+    credit_id: int
+    borrower_id: int
+    login: str
+    issuance_date: date
+    return_date: date
+    actual_return_date: date | None
+    state: str
+    days_past_due: int  # 0 for a closed credit
+    body: Decimal
+    interest: Decimal
+
+
+def find(
+    issued_from: date | None, issued_to: date | None, state: str, borrower: int | None, today: date
+) -> CreditQuerySet:
+    wanted: dict[str, Any] = {
+        "issuance_date__gte": issued_from,
+        "issuance_date__lte": issued_to,
+        "borrower": borrower,
+    }
+    found = Credit.objects.filter(**{name: value for name, value in wanted.items() if value})
+    if state:
+        found = found.in_state(state, today)
+    return found.select_related("borrower").order_by("-issuance_date", "-pk")
+
+
+def read(credit: Credit, today: date) -> Row:
+    return Row(
+        credit_id=credit.pk,
+        borrower_id=credit.borrower_id,
+        login=credit.borrower.login,
+        issuance_date=credit.issuance_date,
+        return_date=credit.return_date,
+        actual_return_date=credit.actual_return_date,
+        state=credit.state(today),
+        days_past_due=0 if credit.is_closed else credit.days_past_due(today),
+        body=credit.body,
+        interest=credit.percent,
+    )
+
+
+listing = Listing(
+    name="credits",
+    title=_("Credits"),
+    params=Params,
+    row=Row,
+    find=find,
+    read=read,
+    total=CreditQuerySet.total,
+)

@@ -1,0 +1,132 @@
+"""How do this month and this year stand against plan, and against the same stretch a year before?
+
+Both stretches end on the date; without one, on the last day that has an issuance or a payment, never
+after today. Expected so far is the plans of the months that are over and plan × days elapsed / days in
+the month of the one that isn't; pace is actual / expected.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from credits.models import Credit, Dictionary, Payment
+from credits.money import ZERO, percent, rounded
+from plans.models import Plan
+
+from . import month as month_by_days
+from . import year_performance
+from .cache import get_or_compute
+from .params import DayField, ParamsAtToday
+from .report import Report
+from .stretch import a_year_before, last_day_of_book, last_of_month
+
+MONTH, YEAR = "month", "year"
+ISSUANCE, COLLECTION = "issuance", "collection"
+
+
+class Params(ParamsAtToday):
+    check_date = DayField(required=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Sums are money; the percents have two places and are None where there is nothing to compare with."""
+
+    stretch: str  # month or year
+    kind: str  # issuance or collection
+    since: date
+    until: date
+    count: int
+    actual_sum: Decimal
+    plan_sum: Decimal  # of the whole month or year
+    performance_percent: Decimal | None
+    expected_sum: Decimal
+    pace_percent: Decimal | None
+    before_sum: Decimal  # of the same stretch a year before
+    change_percent: Decimal | None
+
+
+def compute(check_date: date | None, today: date) -> list[Row]:
+    """Month and year, issuance and collection: four rows; none for a book without a day."""
+    until = check_date or last_day_of_book(today)
+    if until is None:
+        return []
+    month, year = until.replace(day=1), date(until.year, 1, 1)
+    planned = Plan.objects.between(year, date(until.year, 12, 31)).by_month()
+    return [
+        row(stretch, kind, since, until, planned)
+        for stretch, since in ((MONTH, month), (YEAR, year))
+        for kind in (ISSUANCE, COLLECTION)
+    ]
+
+
+def row(stretch: str, kind: str, since: date, until: date, planned: dict[str, dict[int, Decimal]]) -> Row:
+    category = Dictionary.ISSUANCE if kind == ISSUANCE else Dictionary.COLLECTION
+    between = Credit.objects.issued_between if kind == ISSUANCE else Payment.objects.paid_between
+    actual = between(since, until).total()
+    before = between(a_year_before(since), a_year_before(until)).total().sum
+    now = f"{until:%Y-%m}"
+    plans = {month: of_month[category] for month, of_month in planned.items() if category in of_month}
+    plan_now = plans.get(now, ZERO)
+    plan_before = sum((plan for month, plan in plans.items() if month < now), ZERO)
+    days = last_of_month(until).day
+    # Times the days of the month, so that nothing is rounded before the end.
+    expected = plan_now * until.day + (plan_before * days if stretch == YEAR else ZERO)
+    plan = sum(plans.values(), ZERO) if stretch == YEAR else plan_now
+    return Row(
+        stretch=stretch,
+        kind=kind,
+        since=since,
+        until=until,
+        count=actual.count,
+        actual_sum=actual.sum,
+        plan_sum=plan,
+        performance_percent=percent(actual.sum, plan),
+        expected_sum=rounded(expected / days),
+        pace_percent=percent(actual.sum * days, expected),
+        before_sum=before,
+        change_percent=percent(actual.sum - before, before),
+    )
+
+
+def page(rows: list[Row], **params: Any) -> dict[str, Any]:
+    """The days and the months behind the rows, up to the date, for the charts."""
+    if not rows:
+        return {}
+    until = rows[0].until
+    days = get_or_compute(month_by_days.report, {"month": until.replace(day=1)}).rows
+    months = get_or_compute(year_performance.report, {"year": until.year}).rows
+    now, today = f"{until:%Y-%m}", days[until.day - 1]
+    so_far = {
+        "actual_issuance_sum": today.cumulative_issuance_sum,
+        "actual_collection_sum": today.cumulative_collection_sum,
+    }
+    return {
+        "until": until,
+        "days": days[: until.day],
+        "days_in_month": len(days),
+        "months": [
+            replace(month, **so_far) if month.month_year == now else month
+            for month in months
+            if month.month_year <= now
+        ],
+    }
+
+
+report = Report(
+    name="overview",
+    title=_("Overview"),
+    question=_("How do this month and this year stand against plan?"),
+    formula=_(
+        "Pace is actual / expected so far: the plans of the months that are over, and plan × days elapsed / "
+        "days in the month of the one that isn't. Change compares with the same days a year before."
+    ),
+    params=Params,
+    row=Row,
+    compute=compute,
+    totals=lambda rows: [],
+    page=page,
+)

@@ -1,0 +1,77 @@
+"""What reports are asked with: the fields of their forms, one for each kind of parameter."""
+
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from fintrack.api import ParamsForm
+
+CSV, XLSX = "csv", "xlsx"
+
+
+class ReportParams(ParamsForm):
+    """The parameters of a report, and the form of a download, which each can be had as."""
+
+    format = forms.ChoiceField(
+        required=False,
+        choices=[(name, name) for name in (CSV, XLSX)],
+        widget=forms.HiddenInput,
+        help_text=f"{CSV} or {XLSX}",
+    )
+
+
+class ParamsAtToday(ReportParams):
+    """With today among them, for an answer that depends on it."""
+
+    def clean(self) -> None:
+        super().clean()
+        self.cleaned_data["today"] = timezone.localdate()
+
+
+class DayField(forms.DateField):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            input_formats=["%Y-%m-%d"],
+            widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
+            help_text=_("a date, yyyy-mm-dd"),
+            **{"label": _("Date"), **kwargs},
+        )
+
+
+class MonthField(forms.DateField):
+    """Cleaned to the month's first day."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            input_formats=["%Y-%m"],
+            widget=forms.DateInput(format="%Y-%m", attrs={"type": "month"}),
+            help_text=_("a month, yyyy-mm"),
+            **{"label": _("Month"), "initial": timezone.localdate, **kwargs},
+        )
+
+
+class NumberField(forms.IntegerField):
+    """Plain digits; int() would also take 2_021."""
+
+    def to_python(self, value: Any) -> int | None:
+        text = str(value).strip()
+        if value is not None and text and not (text.isascii() and text.isdigit()):
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
+        return super().to_python(value)
+
+
+class YearField(NumberField):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            min_value=1900,
+            max_value=2999,
+            help_text=_("a year from 1900 to 2999"),
+            **{"label": _("Year"), "initial": lambda: timezone.localdate().year, **kwargs},
+        )
+
+
+class IdField(NumberField):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min_value=1, max_value=2**63 - 1, **kwargs)

@@ -1,0 +1,86 @@
+"""The payments, newest first."""
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from credits.models import Dictionary, Payment, PaymentQuerySet
+
+from .listing import Listing, ListingParams
+from .params import DayField, IdField
+
+TYPES = {str(Dictionary.BODY): _("body"), str(Dictionary.INTEREST): _("interest")}
+
+
+class Params(ListingParams):
+    paid_from = DayField(label=_("Paid from"), required=False)
+    paid_to = DayField(label=_("Paid to"), required=False)
+    kind = forms.ChoiceField(
+        label=_("For"),
+        required=False,
+        choices=[("", _("any")), *TYPES.items()],
+        help_text=_("1 (body) or 2 (interest)"),
+    )
+    credit = IdField(
+        label=_("Credit's id"), required=False, help_text=_("the id of a credit, a whole number from 1")
+    )
+    borrower = IdField(
+        label=_("Borrower's id"), required=False, help_text=_("the id of a borrower, a whole number from 1")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The sum is money."""
+
+    payment_id: int
+    payment_date: date
+    credit_id: int
+    borrower_id: int
+    type: str  # the dictionary's name
+    sum: Decimal
+
+
+def find(
+    paid_from: date | None,
+    paid_to: date | None,
+    kind: str,
+    credit: int | None,
+    borrower: int | None,
+    today: date,
+) -> PaymentQuerySet:
+    wanted: dict[str, Any] = {
+        "payment_date__gte": paid_from,
+        "payment_date__lte": paid_to,
+        "type": kind,
+        "credit": credit,
+        "credit__borrower": borrower,
+    }
+    found = Payment.objects.filter(**{name: value for name, value in wanted.items() if value})
+    return found.select_related("credit", "type").order_by("-payment_date", "-pk")
+
+
+def read(payment: Payment, today: date) -> Row:
+    return Row(
+        payment_id=payment.pk,
+        payment_date=payment.payment_date,
+        credit_id=payment.credit_id,
+        borrower_id=payment.credit.borrower_id,
+        type=payment.type.name,
+        sum=payment.sum,
+    )
+
+
+listing = Listing(
+    name="payments",
+    title=_("Payments"),
+    params=Params,
+    row=Row,
+    find=find,
+    read=read,
+    total=PaymentQuerySet.total,
+)

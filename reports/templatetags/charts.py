@@ -1,0 +1,159 @@
+"""Charts: SVG drawn from a report's rows, beside the table that has the same figures.
+
+Each tag names the columns that it draws. Colours and strokes are the style sheet's; a plan differs from
+an actual by its shape too, for those who don't tell the colours apart.
+"""
+
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
+from typing import Any
+
+from django import template
+from django.utils.formats import number_format
+
+from .figures import money
+
+register = template.Library()
+
+WIDTH, HEIGHT = 760, 240
+LEFT, RIGHT, TOP, BOTTOM = 52, 8, 12, 26
+STEPS = (Decimal(1), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10))
+LABELS = 16  # of the horizontal axis, at most
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From amounts to heights: 0 at the bottom, and gridlines at amounts that people would choose."""
+
+    top: Decimal
+    ticks: list[Decimal]
+    height: int = HEIGHT - TOP - BOTTOM
+    offset: int = TOP
+
+    def y(self, amount: Decimal) -> float:
+        return round(self.offset + self.height * float(1 - amount / self.top), 1)
+
+
+def scale(amounts: list[Decimal]) -> Scale:
+    """About four gridlines, the last at the greatest amount or above it."""
+    greatest = max([*amounts, Decimal(0)]) or Decimal(1)
+    least_step = greatest / 4
+    power = Decimal(10) ** least_step.adjusted()
+    step = next(step * power for step in STEPS if step * power >= least_step)
+    count = int((greatest / step).to_integral_value(ROUND_CEILING))
+    return Scale(top=step * count, ticks=[step * number for number in range(count + 1)])
+
+
+def short(amount: Decimal) -> str:
+    """1500000 is 1.5M, 20000 is 20k."""
+    for unit, letter in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if amount >= unit:
+            return f"{number_format((amount / unit).normalize(), use_l10n=True)}{letter}".replace("E+", "e")
+    return f"{amount.normalize():f}"
+
+
+def axis(top: Scale) -> list[dict[str, Any]]:
+    return [{"y": top.y(tick), "label": short(tick)} for tick in top.ticks]
+
+
+def labelled(texts: list[str]) -> list[str]:
+    """The texts, with enough of them blank that those left don't collide."""
+    every = -(-len(texts) // LABELS)
+    return [text if number % every == 0 else "" for number, text in enumerate(texts)]
+
+
+@register.inclusion_tag("charts/bars.html")
+def bars(rows: list[Any], label: str, plan: str, actual: str, title: str, name: str) -> dict[str, Any]:
+    """A wide outlined bar for each row's plan, and a narrow full one in it for its actual."""
+    plans = [getattr(row, plan) for row in rows]
+    actuals = [getattr(row, actual) for row in rows]
+    heights = scale(plans + actuals)
+    room = (WIDTH - LEFT - RIGHT) / max(1, len(rows))
+    ground = heights.y(Decimal(0))
+    groups = []
+    for number, row in enumerate(rows):
+        left = LEFT + room * number
+        text = str(getattr(row, label))
+        groups.append(
+            {
+                "label": text,
+                "middle": round(left + room / 2, 1),
+                "plan": bar(left, room, 0.76, heights.y(plans[number]), ground),
+                "actual": bar(left, room, 0.44, heights.y(actuals[number]), ground),
+                "plan_sum": money(plans[number]),
+                "actual_sum": money(actuals[number]),
+            }
+        )
+    return frame(heights) | {"groups": groups, "title": title, "name": name, "ground": ground}
+
+
+def bar(left: float, room: float, share: float, top: float, ground: float) -> dict[str, float]:
+    """A rectangle in the middle of its room."""
+    return {
+        "x": round(left + room * (1 - share) / 2, 1),
+        "width": round(room * share, 1),
+        "y": top,
+        "height": round(ground - top, 1),
+    }
+
+
+@register.inclusion_tag("charts/lines.html")
+def lines(
+    rows: list[Any], label: str, plan: str, actual: str, title: str, name: str, until: Any = None
+) -> dict[str, Any]:
+    """A dashed line for what is expected, and a full one for what is, which ends at `until`."""
+    past = [row for row in rows if until is None or getattr(row, label) <= until]
+    heights = scale([getattr(row, column) for row in rows for column in (plan, actual)])
+    step = (WIDTH - LEFT - RIGHT) / max(1, len(rows) - 1)
+    texts = labelled([day_of(getattr(row, label)) for row in rows])
+    marks = [{"x": round(LEFT + step * n, 1), "label": text} for n, text in enumerate(texts) if text]
+    drawn = {
+        "plan_line": line([getattr(row, plan) for row in rows], heights, LEFT, step),
+        "actual_line": line([getattr(row, actual) for row in past], heights, LEFT, step),
+        "end": {"x": round(LEFT + step * (len(past) - 1), 1), "y": heights.y(getattr(past[-1], actual))}
+        if past
+        else None,
+    }
+    return frame(heights) | drawn | {"marks": marks, "title": title, "name": name}
+
+
+@register.inclusion_tag("charts/sparkline.html")
+def sparkline(
+    rows: list[Any], plan: str, actual: str, title: str, count: int | None = None
+) -> dict[str, Any]:
+    """The same in the space of a word; count is for how many rows it leaves room."""
+    width, height = 240, 56
+    amounts = [getattr(row, column) for row in rows for column in (plan, actual)]
+    greatest = max([*amounts, Decimal(0)]) or Decimal(1)
+    heights = Scale(top=greatest, ticks=[], height=height - 8, offset=4)
+    step = (width - 8) / max(1, (count or len(rows)) - 1)
+    return {
+        "width": width,
+        "height": height,
+        "title": title,
+        "plan_line": line([getattr(row, plan) for row in rows], heights, 4, step),
+        "actual_line": line([getattr(row, actual) for row in rows], heights, 4, step),
+        "end": {"x": round(4 + step * (len(rows) - 1), 1), "y": heights.y(getattr(rows[-1], actual))}
+        if rows
+        else None,
+    }
+
+
+def line(amounts: list[Decimal], heights: Scale, left: float, step: float) -> str:
+    """The points of a polyline."""
+    return " ".join(f"{left + step * n:.1f},{heights.y(amount)}" for n, amount in enumerate(amounts))
+
+
+def day_of(value: Any) -> str:
+    return str(getattr(value, "day", value))
+
+
+def frame(heights: Scale) -> dict[str, Any]:
+    return {
+        "width": WIDTH,
+        "height": HEIGHT,
+        "left": LEFT,
+        "right": WIDTH - RIGHT,
+        "bottom": HEIGHT - BOTTOM + 18,
+        "ticks": axis(heights),
+    }

@@ -1,0 +1,137 @@
+"""What a borrower owes today, credit by credit."""
+
+from dataclasses import replace
+
+import pytest
+import time_machine
+from django.urls import resolve
+
+from credits.models import Dictionary
+from fintrack.access import ANALYST
+from reports import borrower as borrower_report
+
+from . import builders
+
+pytestmark = [pytest.mark.django_db]
+
+
+@pytest.fixture(autouse=True)
+def today():
+    with time_machine.travel("2021-07-01 12:00", tick=False):
+        yield
+
+
+@pytest.fixture
+def borrower():
+    """An overdue credit, paid in part; one not yet due, overpaid; a returned one, not paid whole."""
+    who = builders.borrower(login="olena")
+    overdue = builders.credit("2021-06-01", "1000", borrower=who, percent="300")
+    builders.payment(overdue, "2021-06-20", "400.50")
+    builders.payment(overdue, "2021-06-20", "20", Dictionary.INTEREST)
+    running = builders.credit("2021-06-20", "500", borrower=who, percent="10")
+    builders.payment(running, "2021-06-21", "500.01")
+    builders.credit("2021-05-01", "200", borrower=who, percent="5", actual_return_date="2021-05-09")
+    return who
+
+
+def test_each_credit_shows_what_is_paid_and_what_remains(borrower, analyst):
+    rows = analyst.get(f"/api/v1/borrower/{borrower.pk}").json()
+    overdue, running, closed = borrower.credits.order_by("pk")
+    assert rows == [
+        {
+            "credit_id": overdue.pk,
+            "state": "overdue",
+            "issuance_date": "2021-06-01",
+            "return_date": "2021-06-15",
+            "actual_return_date": None,
+            "days_past_due": 16,
+            "body": 1000,
+            "body_paid": 400.5,
+            "body_remaining": 599.5,
+            "interest": 300,
+            "interest_paid": 20,
+            "interest_remaining": 280,
+        },
+        {
+            "credit_id": running.pk,
+            "state": "open",
+            "issuance_date": "2021-06-20",
+            "return_date": "2021-07-04",
+            "actual_return_date": None,
+            "days_past_due": 0,
+            "body": 500,
+            "body_paid": 500.01,
+            "body_remaining": 0,
+            "interest": 10,
+            "interest_paid": 0,
+            "interest_remaining": 10,
+        },
+        {
+            "credit_id": closed.pk,
+            "state": "closed",
+            "issuance_date": "2021-05-01",
+            "return_date": "2021-05-15",
+            "actual_return_date": "2021-05-09",
+            "days_past_due": 0,
+            "body": 200,
+            "body_paid": 0,
+            "body_remaining": 0,
+            "interest": 5,
+            "interest_paid": 0,
+            "interest_remaining": 0,
+        },
+    ]
+
+
+def test_the_page_says_at_which_day_it_stands_and_lists_the_payments(borrower, analyst):
+    page = analyst.get(f"/reports/borrowers/{borrower.pk}/")
+    html = page.content.decode()
+    assert "What is owed today, 2021-07-01" in html
+    assert "olena" in html
+    assert [[str(payment.sum) for payment in payments] for _, payments in page.context["credits"]] == [
+        ["400.50", "20.00"],
+        ["500.01"],
+        [],
+    ]
+    (total,) = page.context["totals"]
+    assert {column: str(value) for column, value in total.items()} == {
+        "body": "1700.00",
+        "body_paid": "900.51",
+        "body_remaining": "599.50",
+        "interest": "315.00",
+        "interest_paid": "20.00",
+        "interest_remaining": "290.00",
+    }
+
+
+def test_a_borrower_without_credits_looks_intended(analyst):
+    page = analyst.get(f"/reports/borrowers/{builders.borrower().pk}/")
+    assert page.status_code == 200
+    assert "This borrower has no credits." in page.content.decode()
+
+
+def test_an_unknown_borrower_is_404(analyst):
+    assert analyst.get("/api/v1/borrower/5").status_code == 404
+    assert analyst.get("/reports/borrowers/5/").status_code == 404
+
+
+def test_a_page_shows_one_state_of_the_book(committed, client_as, borrower, monkeypatch):
+    """Payments that come while the page is made are in the table and in the list, or in neither."""
+    made = []
+
+    def page_while_somebody_pays(rows, **params):
+        if not made:
+            made.append(builders.payment(borrower.credits.first(), "2021-06-30", "100"))
+        return borrower_report.page(rows, **params)
+
+    report = replace(borrower_report.report, page=page_while_somebody_pays)
+    view = resolve(f"/reports/borrowers/{borrower.pk}/").func
+    monkeypatch.setitem(view.view_initkwargs, "report", report)
+    page = client_as(ANALYST).get(f"/reports/borrowers/{borrower.pk}/")
+    assert page.context["totals"][0]["body_paid"] == sum(
+        payment.sum
+        for _, payments in page.context["credits"]
+        for payment in payments
+        if payment.type_id == Dictionary.BODY
+    )
+    assert len(made) == 1

@@ -1,0 +1,234 @@
+"""Lists of borrowers, credits and payments; and that each figure is the sum of the rows behind it."""
+
+import csv
+import io
+import re
+from datetime import date, timedelta
+from decimal import Decimal
+from html import unescape
+
+import pytest
+import time_machine
+
+from credits.models import Borrower, Credit, Dictionary, Payment
+from reports.listing import PAGE_SIZE
+
+from . import builders
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def today():
+    with time_machine.travel("2021-07-01 12:00", tick=False):
+        yield
+
+
+def downloaded(client, address) -> list[dict[str, str]]:
+    """All rows of a list, from its CSV."""
+    separator = "&" if "?" in address else "?"
+    response = client.get(f"{address}{separator}format=csv")
+    assert response.status_code == 200
+    text = b"".join(response.streaming_content).decode("utf-8-sig")
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.fixture
+def book():
+    """A credit a week from January to June, each paid in two parts, in the second quarter not whole."""
+    for week in range(26):
+        issued = date(2021, 1, 1) + timedelta(weeks=week)
+        credit = builders.credit(issued.isoformat(), Decimal(100 * week) + Decimal("0.37"))
+        builders.payment(credit, (issued + timedelta(days=3)).isoformat(), Decimal(10 * week + 1))
+        if week < 13:
+            builders.payment(credit, (issued + timedelta(days=9)).isoformat(), "3.33", Dictionary.INTEREST)
+    for month in range(1, 7):
+        builders.plan(f"2021-{month:02}", Dictionary.ISSUANCE, 1000 * month)
+        builders.plan(f"2021-{month:02}", Dictionary.COLLECTION, 10 * month)
+
+
+def links(response) -> list[tuple[str, str]]:
+    """(address, text) of each link in the table's cells."""
+    html = response.content.decode()
+    return [
+        (unescape(address), text)
+        for address, text in re.findall(r'<td[^>]*><a href="([^"]+)">([^<]+)</a>', html)
+    ]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/reports/year-performance/?year=2021",
+        "/reports/month/?month=2021-03",
+        "/reports/year-on-year/?year=2021",
+        "/reports/plans-performance/?check_date=2021-05-12",
+    ],
+)
+def test_every_figure_that_leads_to_rows_is_their_sum_or_count(book, analyst, address):
+    found = [pair for pair in links(analyst.get(address)) if "/plans-performance/" not in pair[0]]
+    assert len(found) >= 10
+    for behind, text in found:
+        rows = downloaded(analyst, behind)
+        amount = sum((Decimal(row.get("body") or row["sum"]) for row in rows), Decimal(0))
+        assert text in (f"{amount:,.2f}", f"{len(rows):,}"), behind
+        if "." in text:
+            assert text == f"{amount:,.2f}", behind
+
+
+def test_every_plan_of_the_year_leads_to_a_page_that_shows_it(book, analyst):
+    found = [
+        pair for pair in links(analyst.get("/reports/year-performance/?year=2021")) if "/plans-" in pair[0]
+    ]
+    assert len(found) == 14
+    for behind, text in found[:12]:
+        assert f"<td>{text}</td>" in analyst.get(behind).content.decode()
+
+
+def test_each_figure_of_the_overview_leads_to_its_rows(book, analyst):
+    html = analyst.get("/", {"check_date": "2021-06-10"}).content.decode()
+    figures = re.findall(r'class="figure"><a href="([^"]+)">([^<]+)</a>', html)
+    assert len(figures) == 4
+    for behind, text in figures:
+        rows = downloaded(analyst, unescape(behind))
+        assert text == f"{sum(Decimal(row.get('body') or row['sum']) for row in rows):,.2f}"
+
+
+def test_credits_are_filtered_by_dates_state_and_borrower(analyst):
+    who = builders.borrower()
+    overdue = builders.credit("2021-06-01", 100, borrower=who)
+    running = builders.credit("2021-06-20", 200, borrower=who)
+    closed = builders.credit("2021-05-01", 300, actual_return_date="2021-05-03")
+
+    def found(query):
+        return [int(row["credit_id"]) for row in downloaded(analyst, f"/reports/credits/?{query}")]
+
+    assert found("") == [running.pk, overdue.pk, closed.pk]
+    assert found("state=overdue") == [overdue.pk]
+    assert found("state=open") == [running.pk]
+    assert found("state=closed") == [closed.pk]
+    assert found(f"borrower={who.pk}") == [running.pk, overdue.pk]
+    assert found("issued_from=2021-05-02&issued_to=2021-06-01") == [overdue.pk]
+    page = analyst.get(f"/reports/credits/?borrower={who.pk}")
+    assert "2 found, 300.00 in all." in page.content.decode()
+
+
+def test_payments_are_filtered_by_dates_kind_credit_and_borrower(analyst):
+    credit, other = builders.credit(), builders.credit()
+    first = builders.payment(credit, "2021-06-02", "1")
+    second = builders.payment(credit, "2021-06-03", "2", Dictionary.INTEREST)
+    third = builders.payment(other, "2021-06-04", "4")
+
+    def found(query):
+        return [int(row["payment_id"]) for row in downloaded(analyst, f"/reports/payments/?{query}")]
+
+    assert found("") == [third.pk, second.pk, first.pk]
+    assert found("kind=2") == [second.pk]
+    assert found(f"credit={other.pk}") == [third.pk]
+    assert found(f"borrower={credit.borrower_id}") == [second.pk, first.pk]
+    assert found("paid_from=2021-06-03&paid_to=2021-06-03") == [second.pk]
+
+
+def test_borrowers_are_sorted_by_what_they_owe_or_for_how_long(analyst):
+    small = builders.borrower(login="Мала")
+    builders.credit("2021-03-01", 100, borrower=small)
+    large = builders.borrower(login="Large")
+    credit = builders.credit("2021-06-01", 1000, borrower=large)
+    builders.payment(credit, "2021-06-02", "100.55")
+    builders.payment(credit, "2021-06-02", "50", Dictionary.INTEREST)
+    none = builders.borrower(login="none")
+    builders.credit("2021-01-01", 5000, borrower=none, actual_return_date="2021-01-02")
+
+    def found(query):
+        return [row["login"] for row in downloaded(analyst, f"/reports/borrowers/?{query}")]
+
+    assert found("") == ["Large", "Мала", "none"]
+    assert found("order=overdue") == ["Мала", "Large", "none"]
+    assert found("order=id") == ["Мала", "Large", "none"]
+    assert found("search=lar") == ["Large"]
+    assert found("search=Мал") == ["Мала"]
+    assert found(f"search={none.pk}") == ["none"]
+    row = downloaded(analyst, "/reports/borrowers/?search=Large")[0]
+    assert row == {
+        "borrower_id": str(large.pk),
+        "login": "Large",
+        "registration_date": "2020-01-01",
+        "credits": "1",
+        "open_credits": "1",
+        "outstanding": "899.45",
+        "days_past_due": "16",
+    }
+
+
+def test_a_list_is_paged_without_counting_the_table(analyst, django_assert_max_num_queries):
+    who = builders.borrower()
+    Credit.objects.bulk_create(
+        Credit(
+            borrower=who,
+            issuance_date=date(2021, 1, 1),
+            return_date=date(2021, 1, 15),
+            body=Decimal(1),
+            percent=Decimal(0),
+        )
+        for _ in range(2 * PAGE_SIZE)
+    )
+    analyst.get("/reports/credits/")  # permissions are asked once
+    with django_assert_max_num_queries(8) as queries:
+        first = analyst.get("/reports/credits/")
+    assert not [query["sql"] for query in queries.captured_queries if "COUNT(" in query["sql"]]
+    html = first.content.decode()
+    assert (len(first.context["rows"]), "?page=2" in html, 'rel="prev"' in html) == (PAGE_SIZE, True, False)
+    second = analyst.get("/reports/credits/?page=2").content.decode()
+    assert ('rel="next"' in second, 'href="?page=1"' in second) == (False, True)
+    assert "Nothing is found." in analyst.get("/reports/credits/?page=3").content.decode()
+
+
+def test_pages_keep_the_filters_and_the_download_leaves_the_page(analyst):
+    builders.credit("2021-06-01", 100)
+    html = analyst.get("/reports/credits/?state=overdue&page=1").content.decode()
+    assert 'href="?state=overdue&amp;format=csv"' in html
+    assert '<option value="overdue" selected>' in html
+
+
+@pytest.mark.parametrize(
+    ("address", "error"),
+    [
+        ("/reports/credits/?state=late", "Select a valid choice"),
+        ("/reports/credits/?issued_from=yesterday", "Enter a valid date."),
+        ("/reports/payments/?kind=3", "Select a valid choice"),
+        ("/reports/payments/?credit=1_0", "Enter a whole number."),
+        ("/reports/borrowers/?sort=x", "sort: expected one of these parameters"),
+        ("/reports/borrowers/?page=0", "Ensure this value is greater than or equal to 1."),
+        ("/reports/credits/?format=xlsx", "Select a valid choice"),
+    ],
+)
+def test_a_wrong_filter_is_named_with_status_400(analyst, address, error):
+    response = analyst.get(address)
+    assert response.status_code == 400
+    assert error in response.content.decode()
+    assert b"<table" not in response.content
+
+
+def test_a_list_is_private_and_its_text_is_guarded(analyst):
+    builders.borrower(login="=1+1")
+    assert analyst.get("/reports/borrowers/")["Cache-Control"] == "private, no-cache"
+    assert downloaded(analyst, "/reports/borrowers/")[0]["login"] == "'=1+1"
+
+
+def test_outstanding_at_a_date_knows_nothing_of_later_days():
+    credit = builders.credit("2021-06-01", 1000, actual_return_date="2021-06-20")
+    builders.payment(credit, "2021-06-10", "300")
+    builders.payment(credit, "2021-06-19", "700")
+
+    def owed(day):
+        return [item.outstanding for item in Credit.objects.outstanding_at(date(2021, 6, day))]
+
+    assert [owed(day) for day in (1, 10, 19, 20)] == [[1000], [700], [0], []]
+    assert list(Credit.objects.outstanding_at(date(2021, 5, 31))) == []
+
+
+def test_debt_of_all_borrowers_is_one_query(book, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        total = sum(each.outstanding for each in Borrower.objects.with_debt(date(2021, 7, 1)))
+    paid = sum(payment.sum for payment in Payment.objects.filter(type=Dictionary.BODY))
+    assert round(total, 2) == sum(credit.body for credit in Credit.objects.all()) - paid + Decimal("0.63")

@@ -1,0 +1,100 @@
+"""This month and this year at a glance: figures worked out by hand."""
+
+import pytest
+import time_machine
+
+from credits.models import Dictionary
+
+from . import builders
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def book():
+    """Plans: January 3,100, February 2,800, December 600. At 14 February: 1,000 + 500, a year before 400."""
+    builders.plan("2022-01", Dictionary.ISSUANCE, "3100")
+    builders.plan("2022-02", Dictionary.ISSUANCE, "2800")
+    builders.plan("2022-12", Dictionary.ISSUANCE, "600")
+    builders.plan("2021-02", Dictionary.ISSUANCE, "9")
+    first = builders.credit("2022-01-05", "1000")
+    builders.credit("2022-02-14", "500")
+    builders.credit("2022-02-15", "70")
+    builders.credit("2021-02-14", "400")
+    builders.credit("2021-02-15", "70")
+    builders.credit("2021-12-31", "70")
+    builders.payment(first, "2022-02-14", "12.34")
+
+
+def ask(client, **query):
+    return client.get("/api/v1/overview", query).json()
+
+
+def test_month_and_year_stand_against_plan_and_the_same_days_a_year_before(book, analyst):
+    month, month_collected, year, year_collected = ask(analyst, check_date="2022-02-14")
+    assert month == {
+        "stretch": "month",
+        "kind": "issuance",
+        "since": "2022-02-01",
+        "until": "2022-02-14",
+        "count": 1,
+        "actual_sum": 500,
+        "plan_sum": 2800,
+        "performance_percent": 17.86,  # 500 / 2,800
+        "expected_sum": 1400,  # 2,800 × 14 / 28
+        "pace_percent": 35.71,
+        "before_sum": 400,
+        "change_percent": 25,
+    }
+    assert year == {
+        "stretch": "year",
+        "kind": "issuance",
+        "since": "2022-01-01",
+        "until": "2022-02-14",
+        "count": 2,
+        "actual_sum": 1500,
+        "plan_sum": 6500,
+        "performance_percent": 23.08,
+        "expected_sum": 4500,  # 3,100 + 1,400
+        "pace_percent": 33.33,
+        "before_sum": 400,
+        "change_percent": 275,
+    }
+    for row, stretch, since in (
+        (month_collected, "month", "2022-02-01"),
+        (year_collected, "year", "2022-01-01"),
+    ):
+        assert row == {
+            "stretch": stretch,
+            "kind": "collection",
+            "since": since,
+            "until": "2022-02-14",
+            "count": 1,
+            "actual_sum": 12.34,
+            "plan_sum": 0,
+            "performance_percent": None,
+            "expected_sum": 0,
+            "pace_percent": None,
+            "before_sum": 0,
+            "change_percent": None,
+        }
+
+
+@pytest.mark.parametrize(("today", "until"), [("2022-06-01", "2022-02-15"), ("2022-02-14", "2022-02-14")])
+def test_without_a_date_it_stands_at_the_last_day_of_the_book_never_after_today(book, analyst, today, until):
+    with time_machine.travel(today, tick=False):
+        assert {row["until"] for row in ask(analyst)} == {until}
+        page = analyst.get("/")
+    assert f"at {until}" in page.content.decode()
+
+
+def test_the_charts_end_at_the_date(book, analyst):
+    page = analyst.get("/", {"check_date": "2022-02-14"})
+    assert [day.day.day for day in page.context["days"]] == list(range(1, 15))
+    january, february = page.context["months"]
+    assert (january.actual_issuance_sum, february.actual_issuance_sum) == (1000, 500)
+
+
+def test_an_empty_book_says_so(analyst):
+    assert ask(analyst) == []
+    assert "The book is empty." in analyst.get("/").content.decode()
