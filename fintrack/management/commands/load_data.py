@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from credits.files import Faults, Row, read_rows
 from credits.loading import Counts, Doubtful, TableLoad
+from credits.models import Dictionary
 from credits.resources import (
     BookResource,
     BorrowerResource,
@@ -59,6 +60,8 @@ class Command(BaseCommand):
         files = find_files(directory)
         try:
             with writing():
+                # One load at a time, or two that change different rows might end as a mix of both.
+                list(Dictionary.objects.select_for_update())
                 if replace:
                     empty_tables()
                 counts, faults = load(files, encoding)
