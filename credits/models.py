@@ -12,6 +12,7 @@ from django.db.models.functions import Left
 from django.utils.translation import gettext_lazy as _
 
 from .money import KOPECK, MONEY, ZERO, MoneySum
+from .trail import Change, Load, Upload  # noqa: F401  # tables of this app
 from .writing import BookModel, BookQuerySet
 
 

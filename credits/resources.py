@@ -12,10 +12,10 @@ from import_export.fields import Field
 from import_export.resources import ModelResource
 from import_export.widgets import Widget
 
-from .files import Faults, Row, unguarded
+from .files import Faults, Row, guarded, unguarded
 from .loading import Batch
 from .models import Borrower, Credit, Dictionary, Payment
-from .money import KOPECK, ZERO
+from .money import KOPECK, ZERO, rounded
 
 MAX_ID = 2**63 - 1
 MAX_AMOUNT = Decimal(10**12)
@@ -42,6 +42,10 @@ class Cell(Widget):
     def read(self, value: Any) -> Any:
         """The value, or None where the cell isn't of this kind."""
         raise NotImplementedError
+
+    def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
+        """The value in a text file, as read() takes it."""
+        return "" if value is None else str(value)
 
 
 class Id(Cell):
@@ -80,6 +84,9 @@ class Text(Cell):
         text = unguarded(str(value))
         readable = text.isprintable() and "\ufffd" not in text
         return text if readable and 0 < len(text) <= self.max_length else None
+
+    def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
+        return guarded(value)
 
 
 class Day(Cell):
@@ -127,6 +134,9 @@ class Amount(Cell):
         amount = Decimal(re.sub(r"\s", "", value).replace(",", "."))
         return amount if self.least <= amount < MAX_AMOUNT else None
 
+    def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
+        return str(rounded(value))
+
 
 class BookResource(ModelResource):
     """One source file <-> one table. An instance serves one load."""
@@ -135,6 +145,7 @@ class BookResource(ModelResource):
     key_column = "id"
     key_expected = _("an id that no earlier row has")
     owner: str | None = None  # the column of a known row that never changes
+    at_least: Any = _("at least one row")  # expected of a file that has none
 
     @classmethod
     def columns(cls) -> list[str]:
@@ -161,6 +172,13 @@ class BookResource(ModelResource):
             return self.fields["id"].clean(row.cells)
         except (KeyError, ValueError):
             return None
+
+    def shown(self, item: Model) -> list[str]:
+        """The row in the cells of a text file, in the order of columns()."""
+        return [str(self.fields[name].export(item)) for name in self._meta.fields]
+
+    def prepare(self) -> None:
+        """Before the first row, within the transaction."""
 
     def key_of(self, item: Any) -> Any:
         return item.pk
