@@ -29,7 +29,7 @@ class Source(NamedTuple):
     @classmethod
     def of(cls, file: BinaryIO, name: str) -> Source:
         file.seek(0)
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
         file.seek(0)
         return cls(name, digest)
 
@@ -259,8 +259,6 @@ def load_file(
     name: str,
     faults: Faults,
     dry_run: bool = False,
-    max_unzipped: int = 2**31,
-    max_rows: int | None = None,
 ) -> Preview:
     """Store one file in its table, all of it or nothing; or only try. Raise Faulty.
 
@@ -272,7 +270,8 @@ def load_file(
             resource.prepare()
             load = SeenLoad(resource, faults, source=preview.source)
             load.preview = preview
-            rows = read_rows(file, resource.columns(), faults, max_unzipped=max_unzipped, max_rows=max_rows)
+            limits: dict[str, Any] = {"max_unzipped": resource.max_unzipped, "max_rows": resource.max_rows}
+            rows = read_rows(file, resource.columns(), faults, **limits)
             preview.counts = load.run(rows)
             resource.finish(faults)
             if not (faults or preview.counts):

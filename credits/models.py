@@ -5,10 +5,11 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Self
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import Count, F, Q
-from django.db.models.functions import Left
+from django.db.models import Count, F, Max, Min, Q
+from django.db.models.functions import Left, Lower
 from django.utils.translation import gettext_lazy as _
 
 from .money import KOPECK, MONEY, ZERO, MoneySum
@@ -22,6 +23,11 @@ class Total:
 
     count: int = 0
     sum: Decimal = ZERO
+
+
+def ids(text: str) -> list[int]:
+    """The id that a text may be, if any."""
+    return [int(text)] if text.isascii() and text.isdigit() and len(text) < 19 else []
 
 
 class DatedQuerySet(BookQuerySet):
@@ -42,6 +48,14 @@ class DatedQuerySet(BookQuerySet):
         """{day: Total} for the days that have a row."""
         return self.totals_by(self.day)
 
+    def first_day(self) -> date | None:
+        """The first day that has a row."""
+        return self.aggregate(first=Min(self.day))["first"]
+
+    def last_day(self, until: date) -> date | None:
+        """The last day, by then, that has a row."""
+        return self.filter(**{f"{self.day}__lte": until}).aggregate(last=Max(self.day))["last"]
+
     def totals_by(self, column: str) -> dict[Any, Total]:
         rows = self.values_list(column).order_by(column).annotate(Count("pk"), MoneySum(self.amount))
         return {value: Total(count, amount) for value, count, amount in rows}
@@ -57,13 +71,29 @@ class ExactCharField(models.CharField):
         return parameters
 
 
+class BorrowerQuerySet(BookQuerySet):
+    def found(self, words: str) -> Self:
+        """Those whose id is the words, or whose login has them in it, in any case."""
+        by_id = Q(pk=words) if words.isdecimal() and len(words) < 19 else Q()
+        by_login = Q(login__contains=words) | Q(folded__contains=words.lower())
+        return self.alias(folded=Lower("login")).filter(by_id | by_login)
+
+    def with_credits(self) -> Self:
+        """Annotated with credit_count and lent, the sum of their bodies: all credits ever issued to each."""
+        return self.annotate(credit_count=Count("credits"), lent=MoneySum("credits__body"))
+
+
 class Borrower(BookModel):
     """Whom the lender lends to. Not an account of this site: that is auth.User."""
 
     login = ExactCharField(_("login"), max_length=150)
     registration_date = models.DateField(_("registered"))
 
-    objects = BookQuerySet.as_manager()
+    # Where the QuerySet is with_credits().
+    credit_count: int
+    lent: Decimal
+
+    objects = BorrowerQuerySet.as_manager()
 
     class Meta(BookModel.Meta):
         verbose_name = _("borrower")
@@ -82,6 +112,26 @@ class CreditQuerySet(DatedQuerySet):
         """Both days inclusive."""
         return self.filter(issuance_date__range=(first, last))
 
+    def found(self, words: str) -> Self:
+        """By its id or its borrower's, or a part of the borrower's login."""
+        if numbers := ids(words):
+            return self.filter(Q(pk__in=numbers) | Q(borrower__in=numbers))
+        return self.filter(borrower__in=Borrower.objects.found(words))
+
+    def in_state(self, state: str, day: date) -> Self:
+        """Those of a state of Credit.STATES on the day, by what is known of them now."""
+        if state == Credit.CLOSED:
+            return self.filter(actual_return_date__isnull=False)
+        still_open = self.filter(actual_return_date__isnull=True)
+        if state == Credit.OVERDUE:
+            return still_open.filter(return_date__lt=day)
+        return still_open.filter(return_date__gte=day)
+
+    def overpaid(self) -> Self:
+        """More was paid towards the body than the body is."""
+        paid = Payment.objects.filter(type=Dictionary.BODY).values("credit").annotate(paid=MoneySum("sum"))
+        return self.filter(pk__in=paid.filter(paid__gt=F("credit__body")).values("credit"))
+
     def with_payments(self) -> Self:
         """Annotated with body_payments and percent_payments: what was paid for each, all time."""
         paid = {
@@ -95,7 +145,9 @@ class CreditQuerySet(DatedQuerySet):
 
 
 class Credit(BookModel):
-    """One loan. It is open while actual_return_date is empty."""
+    """One loan. It is open while actual_return_date is empty, and overdue if its deadline has passed."""
+
+    OPEN, OVERDUE, CLOSED = STATES = ("open", "overdue", "closed")
 
     borrower = models.ForeignKey(Borrower, models.PROTECT, related_name="credits", verbose_name=_("borrower"))
     issuance_date = models.DateField(_("issued"))
@@ -137,6 +189,26 @@ class Credit(BookModel):
     def __str__(self) -> str:
         return f"{self.pk}"
 
+    def clean(self) -> None:
+        """Raise ValidationError that tells at each field which rule it breaks."""
+        errors = {}
+        if self.issuance_date:
+            for name in ("return_date", "actual_return_date"):
+                day = getattr(self, name)
+                if day and day < self.issuance_date:
+                    errors[name] = _("Expected the day of issuance, %s, or later.") % self.issuance_date
+            paid = self.payments.first_day() if self.pk else None
+            if paid and paid < self.issuance_date:
+                errors["issuance_date"] = _("Expected the day of the first payment, %s, or earlier.") % paid
+        if errors:
+            raise ValidationError(errors)
+
+    def overpaid(self) -> dict[str, Decimal]:
+        """{"body": amount, "percent": amount} paid beyond what is owed, where it is."""
+        paid = Credit.objects.with_payments().get(pk=self.pk)
+        beyond = {"body": paid.body_payments - paid.body, "percent": paid.percent_payments - paid.percent}
+        return {name: amount for name, amount in beyond.items() if amount > 0}
+
     @property
     def is_closed(self) -> bool:
         return self.actual_return_date is not None
@@ -146,6 +218,11 @@ class Credit(BookModel):
         return max(0, (day - self.return_date).days)
 
 
+class DictionaryQuerySet(BookQuerySet):
+    def found(self, words: str) -> Self:
+        return self.filter(Q(name__icontains=words) | Q(pk__in=ids(words)))
+
+
 class Dictionary(BookModel):
     """The names of what a payment is for (1, 2) and of what a plan is about (3, 4)."""
 
@@ -153,7 +230,7 @@ class Dictionary(BookModel):
 
     name = models.CharField(_("name"), max_length=100)
 
-    objects = BookQuerySet.as_manager()
+    objects = DictionaryQuerySet.as_manager()
 
     class Meta(BookModel.Meta):
         verbose_name = _("dictionary entry")
@@ -170,6 +247,12 @@ class PaymentQuerySet(DatedQuerySet):
     def paid_between(self, first: date, last: date) -> Self:
         """Both days inclusive."""
         return self.filter(payment_date__range=(first, last))
+
+    def found(self, words: str) -> Self:
+        """By its id or its credit's, or a part of the borrower's login."""
+        if numbers := ids(words):
+            return self.filter(Q(pk__in=numbers) | Q(credit__in=numbers))
+        return self.filter(credit__borrower__in=Borrower.objects.found(words))
 
 
 class Payment(BookModel):
@@ -212,3 +295,12 @@ class Payment(BookModel):
 
     def __str__(self) -> str:
         return f"{self.pk}"
+
+    def clean(self) -> None:
+        """Raise ValidationError where it is paid before the credit is issued."""
+        credit = self.credit if self.credit_id or "credit" in self._state.fields_cache else None
+        issued = credit and credit.issuance_date
+        if issued and self.payment_date and self.payment_date < issued:
+            raise ValidationError(
+                {"payment_date": _("Expected the credit's day of issuance, %s, or later.") % issued}
+            )

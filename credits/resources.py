@@ -4,6 +4,7 @@ import re
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property, lru_cache
+from io import BytesIO
 from typing import Any
 
 from django.db.models import F, Min, Model
@@ -12,10 +13,11 @@ from import_export.fields import Field
 from import_export.resources import ModelResource
 from import_export.widgets import Widget
 
-from .files import Faults, Row, guarded, unguarded
-from .loading import Batch
+from .files import Faults, Faulty, Row, guarded, unguarded
+from .loading import Batch, Preview, Source, load_file
 from .models import Borrower, Credit, Dictionary, Payment
 from .money import KOPECK, ZERO, rounded
+from .trail import Upload
 
 MAX_ID = 2**63 - 1
 MAX_AMOUNT = Decimal(10**12)
@@ -147,6 +149,10 @@ class BookResource(ModelResource):
     owner: str | None = None  # the column of a known row that never changes
     at_least: Any = _("at least one row")  # expected of a file that has none
 
+    # Of a file that comes in a request; load_data knows no limits. The header is a row too.
+    max_rows = 60_000
+    max_unzipped = 100 * 2**20
+
     @classmethod
     def columns(cls) -> list[str]:
         return [cls.fields[name].column_name for name in cls._meta.fields]
@@ -176,6 +182,24 @@ class BookResource(ModelResource):
     def shown(self, item: Model) -> list[str]:
         """The row in the cells of a text file, in the order of columns()."""
         return [str(self.fields[name].export(item)) for name in self._meta.fields]
+
+    def typed(self, item: Model) -> list[Any]:
+        """The same in the cells of a workbook."""
+        values = [self.fields[name].get_value(item) for name in self._meta.fields]
+        # A spreadsheet's numbers are exact to 15 digits.
+        return [str(v) if isinstance(v, int) and v >= 10**15 else guarded(v) for v in values]
+
+    def import_data(self, dataset: Upload, dry_run: bool = False, **kwargs: Any) -> Preview:
+        """What import-export's pages call: the file is read, checked and stored as load_data does it."""
+        faults = Faults()
+        try:
+            return load_file(self, BytesIO(dataset.content), dataset.name, faults, dry_run)
+        except Faulty:
+            return Preview(self, Source(dataset.name), faults)
+
+    @classmethod
+    def get_display_name(cls) -> str:
+        return ", ".join(cls.columns())
 
     def prepare(self) -> None:
         """Before the first row, within the transaction."""

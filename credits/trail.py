@@ -20,6 +20,8 @@ from django.db import models
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from .money import ZERO, rounded
@@ -71,7 +73,7 @@ class RecordQuerySet(models.QuerySet[Any]):
         loads = self.filter(table=table, outcome=Load.STORED, first_id__lte=pk, last_id__gte=pk)
         return [load for load in loads if any(first <= pk <= last for first, last in load.ids)]
 
-    def latest(self, number: int) -> Self:
+    def last_ones(self, number: int) -> Self:
         return self.select_related("account").order_by("-pk")[:number]
 
 
@@ -152,6 +154,17 @@ class Change(Record):
     def __str__(self) -> str:
         return f"{self.get_table_display()} {self.object_id}: {self.get_action_display()}"
 
+    def as_items(self) -> SafeString:
+        """Each field with its value before and after, as items of a list."""
+        return format_html_join(
+            "",
+            "<li>{}: {} → {}</li>",
+            (
+                (name, *("–" if value is None else value for value in pair))
+                for name, pair in self.fields.items()
+            ),
+        )
+
 
 class Upload(models.Model):
     """A file between its preview and its import, where all worker processes find it."""
@@ -175,7 +188,8 @@ def columns(model: type[models.Model]) -> list[str]:
 
 def stored_values(model: type[models.Model], pks: Iterable[Any]) -> dict[Any, Values]:
     """{pk: values} as the database has them now, locked until the transaction ends."""
-    wanted, names, found = list(pks), columns(model), {}
+    wanted, names = list(pks), columns(model)
+    found: dict[Any, Values] = {}
     for start in range(0, len(wanted), 500):
         rows = model._base_manager.select_for_update().filter(pk__in=wanted[start : start + 500])
         found |= {row["id"]: row for row in rows.order_by().values(*names)}
@@ -185,7 +199,8 @@ def stored_values(model: type[models.Model], pks: Iterable[Any]) -> dict[Any, Va
 def given_values(row: models.Model) -> Values:
     """The values of an instance as the database will have them."""
     values = {}
-    for field in row._meta.concrete_fields:
+    fields: tuple[Any, ...] = row._meta.concrete_fields
+    for field in fields:
         value = (field.target_field if field.is_relation else field).to_python(getattr(row, field.attname))
         values[field.attname] = rounded(value) if isinstance(value, Decimal) else value
     return values
@@ -196,9 +211,7 @@ def record_changes(model: type[models.Model], before: dict[Any, Values], after: 
     record_rows(model, ((pk, before.get(pk), after.get(pk)) for pk in before | after))
 
 
-def record_rows(
-    model: type[models.Model], rows: Iterable[tuple[Any, Values | None, Values | None]]
-) -> None:
+def record_rows(model: type[models.Model], rows: Iterable[tuple[Any, Values | None, Values | None]]) -> None:
     """(pk, before, after) of each."""
     common = actor() | {"table": model._meta.label_lower, "load": current_load.get()}
     changes = []
@@ -228,7 +241,9 @@ class LoadRecord:
             removed=removed,
         )
         self.names = columns(model)
-        self.money = {f.attname: ZERO for f in model._meta.concrete_fields if isinstance(f, models.DecimalField)}
+        self.money = {
+            f.attname: ZERO for f in model._meta.concrete_fields if isinstance(f, models.DecimalField)
+        }
         self.rows = hashlib.sha256()
 
     @contextmanager

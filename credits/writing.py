@@ -39,7 +39,7 @@ def writing() -> Iterator[None]:
 
 
 class BookQuerySet(models.QuerySet[Any]):
-    """Rows of the book: its bulk operations, which Django sends no signals for, are writings too, and recorded."""
+    """Rows of the book: bulk operations, without signals in Django, are writings too, and recorded."""
 
     def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
         if kwargs.get("ignore_conflicts") or kwargs.get("update_conflicts"):

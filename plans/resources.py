@@ -15,10 +15,7 @@ from credits.resources import Amount, BookResource, Cell, Day, Id, Kind
 
 from .models import Plan
 
-# Of an uploaded file.
-MAX_BYTES = 2 * 2**20
-MAX_UNZIPPED = 20 * 2**20
-MAX_ROWS = 10_000
+MAX_BYTES = 2 * 2**20  # of an uploaded file
 
 
 class Month(Day):
@@ -102,6 +99,8 @@ class PlanUploadResource(AnyPlanResource):
 
     key_column = "month"
     at_least = _("at least one plan")
+    max_rows = 10_000
+    max_unzipped = 20 * 2**20
 
     class Meta:
         model = Plan
@@ -118,6 +117,4 @@ class PlanUploadResource(AnyPlanResource):
 
 def insert_plans(file: BinaryIO, name: str = "") -> int:
     """Store the plans of an uploaded file, all of them or none; how many. Raise Faulty."""
-    faults = Faults(limit=None)
-    resource = PlanUploadResource()
-    return load_file(resource, file, name, faults, max_unzipped=MAX_UNZIPPED, max_rows=MAX_ROWS).counts.new
+    return load_file(PlanUploadResource(), file, name, Faults(limit=None)).counts.new
