@@ -108,12 +108,6 @@ class PaymentInline(ShownRows):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_delete_permission(request, obj) and not self.are_many(obj)
 
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        field: Any = super().formfield_for_foreignkey(db_field, request, **kwargs)
-        if db_field.name == "type":
-            field.choices = list(field.choices)  # asked for once, not for each row
-        return field
-
 
 @admin.register(Credit)
 class CreditAdmin(BookAdmin):

@@ -36,6 +36,7 @@ from import_export.forms import ConfirmImportForm, ExportForm, ImportForm
 from openpyxl import Workbook
 
 from .loading import Preview
+from .models import Dictionary
 from .money import MoneySum
 from .resources import BookResource
 from .trail import Change, Load, Upload
@@ -152,7 +153,19 @@ class ConfirmForm(ConfirmImportForm):
         return "0"
 
 
-class BookAdmin(ImportExportMixin, admin.ModelAdmin):
+class PlainKinds:
+    """What a payment or a plan is about is chosen among two: no pop-ups beside it."""
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
+        if db_field.related_model is Dictionary:
+            for pop_up in ("add", "change", "delete", "view"):
+                setattr(field.widget, f"can_{pop_up}_related", False)
+            field.choices = list(field.choices)  # asked for once, not for each row of a form
+        return field
+
+
+class BookAdmin(PlainKinds, ImportExportMixin, admin.ModelAdmin):
     """A table of the book.
 
     resource_classes: the first reads and writes the table's file, others only read.
@@ -319,7 +332,7 @@ class BookAdmin(ImportExportMixin, admin.ModelAdmin):
         return TemplateResponse(request, self.object_history_template, context)
 
 
-class ShownRows(admin.TabularInline):
+class ShownRows(PlainKinds, admin.TabularInline):
     """Rows that belong to an object, the latest ones; read-only where there are more than fit."""
 
     most = 50

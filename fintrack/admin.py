@@ -93,6 +93,10 @@ class TokenAdmin(admin.ModelAdmin):
             kwargs["queryset"] = accounts_in_reach(request.user).filter(is_active=True)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
+        alone = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().add_view(request, form_url, alone | (extra_context or {}))
+
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 

@@ -8,7 +8,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseNotAllowed, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
@@ -20,6 +20,11 @@ from credits.trail import Load
 from plans.models import Plan
 
 from .access import is_staff
+
+METHODS = ["GET", "HEAD", "POST"]
+
+# What libraries and apps are called here.
+NAMES = {"auth": _("Accounts"), "credits": _("The book and its trail"), "knox": _("Tokens of programs")}
 
 
 class StaffSite(AdminSite):
@@ -38,6 +43,8 @@ class StaffSite(AdminSite):
         def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if request.user.is_authenticated and not self.has_permission(request):
                 raise PermissionDenied
+            if request.method not in METHODS:
+                return HttpResponseNotAllowed(METHODS)
             return entered(request, *args, **kwargs)
 
         return inner
@@ -49,6 +56,12 @@ class StaffSite(AdminSite):
         if self.has_permission(request):
             return HttpResponseRedirect(index)
         return redirect_to_login(request.GET.get("next") or index)
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> Any:
+        apps = super().get_app_list(request, app_label)
+        for app in apps:
+            app["name"] = NAMES.get(app["app_label"], app["name"])
+        return apps
 
     def index(self, request: HttpRequest, extra_context: Any = None) -> Any:
         return super().index(request, dashboard() | (extra_context or {}))
@@ -80,5 +93,5 @@ def dashboard() -> dict[str, Any]:
 
 
 def counted_up(rows: QuerySet[Any]) -> str:
-    found = CappedPaginator(rows, 1)
+    found = CappedPaginator(rows.order_by("pk"), 1)
     return f"> {COUNTED:,}" if found.is_capped else f"{found.count:,}"

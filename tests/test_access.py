@@ -1,0 +1,542 @@
+"""Who may do what: the roles, every address for everybody, tokens, and signing in."""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.core.management import call_command
+from django.test import Client
+from django.urls import URLResolver, get_resolver
+from knox.models import AuthToken
+from rest_framework.test import APIClient
+
+from credits.models import Dictionary, Payment
+from credits.trail import Change, Load
+from fintrack.access import ADMINISTRATOR, ANALYST, EDITOR
+from plans.models import Plan
+
+from . import builders
+
+pytestmark = pytest.mark.django_db
+
+YEAR = "/year_performance?year=2021"
+PASSWORD = "a long password"
+
+
+# Roles
+
+VIEW = {
+    "credits.view_borrower",
+    "credits.view_change",
+    "credits.view_load",
+    "credits.view_credit",
+    "credits.view_dictionary",
+    "credits.view_payment",
+    "plans.view_plan",
+}
+EDIT = VIEW | {
+    "credits.add_borrower",
+    "credits.add_credit",
+    "credits.add_dictionary",
+    "credits.add_payment",
+    "credits.change_borrower",
+    "credits.change_credit",
+    "credits.change_dictionary",
+    "credits.change_payment",
+    "plans.add_plan",
+    "plans.change_plan",
+    "plans.delete_plan",
+}
+ADMINISTER = EDIT | {
+    "credits.delete_borrower",
+    "credits.delete_credit",
+    "credits.delete_dictionary",
+    "credits.delete_payment",
+    "auth.view_user",
+    "auth.add_user",
+    "auth.change_user",
+    "knox.view_authtoken",
+    "knox.add_authtoken",
+    "knox.change_authtoken",
+    "knox.delete_authtoken",
+}
+PERMISSIONS = {ANALYST: VIEW, EDITOR: EDIT, ADMINISTRATOR: ADMINISTER}
+
+
+def granted() -> dict[str, set[str]]:
+    """{role: permissions} as the database has them."""
+    return {
+        group.name: {f"{each.content_type.app_label}.{each.codename}" for each in group.permissions.all()}
+        for group in Group.objects.prefetch_related("permissions__content_type")
+    }
+
+
+def test_roles_have_exactly_their_permissions():
+    assert granted() == PERMISSIONS
+
+
+def test_migrate_takes_back_what_was_added_and_gives_back_what_was_taken():
+    analyst, editor = Group.objects.get(name=ANALYST), Group.objects.get(name=EDITOR)
+    analyst.permissions.add(Permission.objects.get(codename="delete_credit"))
+    editor.permissions.remove(Permission.objects.get(codename="add_plan"))
+    Group.objects.get(name=ADMINISTRATOR).delete()
+    call_command("migrate", verbosity=0)
+    assert granted() == PERMISSIONS
+
+
+# Addresses
+
+NOBODY, STRANGER = "nobody", "stranger"  # not signed in; signed in, with no role
+EVERYBODY = (NOBODY, STRANGER, ANALYST, EDITOR, ADMINISTRATOR)
+METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE")
+
+# Whom an address refuses whatever the method, and how.
+OPEN: dict[str, int] = {}
+SIGNED_IN = {NOBODY: 302}
+PAGE = {NOBODY: 302, STRANGER: 403}
+API = {NOBODY: 401, STRANGER: 403}
+API_FOR_EDITORS = API | {ANALYST: 403}
+STAFF = PAGE | {ANALYST: 403}
+
+# What it answers to everybody else; 405 to any other method.
+SHOWN = {"GET": 200, "HEAD": 200, "OPTIONS": 200}
+FORM = SHOWN | {"POST": 200, "PUT": 200}  # an empty form comes back with its faults
+
+
+# In the admin, where a page that is posted to with nothing comes back.
+READ = {"GET": 200, "HEAD": 200}
+PAGES = READ | {"POST": 200}
+REFUSED = {"GET": 403, "HEAD": 403, "POST": 403}
+
+
+class Route(NamedTuple):
+    refused: dict[str, int]
+    answers: dict[str, int]
+    query: dict[str, Any] = {}
+    path: dict[str, Any] = {}  # what stands for the parameters in the address
+    not_for: str = ""  # a role to which it answers 403
+
+
+ONE = {"object_id": 10}
+
+
+def table_routes(name: str, kept_from: str = "") -> dict[str, Route]:
+    """Of a table of the book in the admin; kept_from is the role that may not delete."""
+    who = STAFF
+    return {
+        f"admin:{name}_changelist": Route(who, PAGES),
+        f"admin:{name}_add": Route(who, PAGES),
+        f"admin:{name}_change": Route(who, PAGES, path=ONE),
+        f"admin:{name}_history": Route(who, PAGES, path=ONE),
+        f"admin:{name}_delete": Route(who, PAGES, path=ONE, not_for=kept_from),
+        f"admin:{name}_import": Route(who, PAGES),
+        f"admin:{name}_process_import": Route(who, {"POST": 200}),
+        f"admin:{name}_export": Route(who, PAGES),
+        f"admin:{name}_template": Route(who, PAGES, path={"kind": "csv"}),
+        f"admin/{name.replace('_', '/')}/<object_id>/": Route(
+            who, dict.fromkeys(PAGES, 302), path={"object_id": 10}
+        ),
+    }
+
+
+def trail_routes(name: str) -> dict[str, Route]:
+    """To read, and to do nothing else with."""
+    return {
+        f"admin:credits_{name}_changelist": Route(STAFF, PAGES),
+        f"admin:credits_{name}_add": Route(STAFF, REFUSED),
+        f"admin:credits_{name}_change": Route(STAFF, READ | {"POST": 403}, path=ONE),
+        f"admin:credits_{name}_history": Route(STAFF, PAGES, path=ONE),
+        f"admin:credits_{name}_delete": Route(STAFF, REFUSED, path=ONE),
+        f"admin/credits/{name}/<object_id>/": Route(STAFF, dict.fromkeys(PAGES, 302), path=ONE),
+    }
+
+
+TOKEN = {"object_id": "digest"}
+ADMIN = {
+    "admin:index": Route(STAFF, PAGES),
+    "admin:login": Route(OPEN, dict.fromkeys(METHODS, 302)),
+    "admin:logout": Route(STAFF, {"POST": 302}),
+    "admin:password_change": Route(STAFF, PAGES),
+    "admin:password_change_done": Route(STAFF, READ),
+    "admin:autocomplete": Route(
+        STAFF, READ, query={"app_label": "credits", "model_name": "payment", "field_name": "credit"}
+    ),
+    "admin:jsi18n": Route(STAFF, READ),
+    "admin:view_on_site": Route(
+        STAFF, dict.fromkeys(PAGES, 404), path={"content_type_id": 1, "object_id": 10}
+    ),
+    "admin:app_list": Route(STAFF, PAGES, path={"app_label": "credits"}),
+    "admin/<url>": Route(STAFF, dict.fromkeys(PAGES, 404), path={"url": "nowhere/"}),
+    **table_routes("credits_borrower", EDITOR),
+    **table_routes("credits_credit", EDITOR),
+    **table_routes("credits_payment", EDITOR),
+    **table_routes("credits_dictionary", EDITOR),
+    **table_routes("plans_plan"),
+    "admin:plans_plan_year": Route(STAFF, READ | {"POST": 302}, path={"year": 2021}),
+    **trail_routes("change"),
+    **trail_routes("load"),
+    "admin:auth_user_changelist": Route(STAFF, PAGES, not_for=EDITOR),
+    "admin:auth_user_add": Route(STAFF, PAGES, not_for=EDITOR),
+    "admin:auth_user_change": Route(STAFF, PAGES, path=ONE, not_for=EDITOR),
+    "admin:auth_user_password_change": Route(STAFF, PAGES, path={"id": 10}, not_for=EDITOR),
+    "admin:auth_user_history": Route(STAFF, PAGES, path=ONE, not_for=EDITOR),
+    "admin:auth_user_delete": Route(STAFF, REFUSED, path=ONE),
+    "admin/auth/user/<object_id>/": Route(STAFF, dict.fromkeys(PAGES, 302), path=ONE),
+    "admin:knox_authtoken_changelist": Route(STAFF, PAGES, not_for=EDITOR),
+    "admin:knox_authtoken_add": Route(STAFF, PAGES, not_for=EDITOR),
+    "admin:knox_authtoken_change": Route(STAFF, READ | {"POST": 403}, path=TOKEN, not_for=EDITOR),
+    "admin:knox_authtoken_history": Route(STAFF, PAGES, path=TOKEN, not_for=EDITOR),
+    "admin:knox_authtoken_delete": Route(STAFF, PAGES, path=TOKEN, not_for=EDITOR),
+    "admin/knox/authtoken/<object_id>/": Route(STAFF, dict.fromkeys(PAGES, 302), path=TOKEN),
+}
+
+# Every route of the site by its name, or by its address if it has none.
+ROUTES = ADMIN | {
+    "home": Route(PAGE, SHOWN),
+    "year_performance_page": Route(PAGE, SHOWN),
+    "plans_performance_page": Route(PAGE, SHOWN),
+    "user_credits_page": Route(PAGE, SHOWN),
+    "month_page": Route(PAGE, SHOWN),
+    "login": Route(OPEN, FORM),
+    "logout": Route(SIGNED_IN, {"POST": 302, "OPTIONS": 200}),
+    "password_change": Route(SIGNED_IN, FORM),
+    "livez": Route(OPEN, {"GET": 200, "HEAD": 200}),
+    "readyz": Route(OPEN, {"GET": 200, "HEAD": 200}),
+    "year_performance": Route(API, SHOWN, query={"year": 2021}),
+    "user_credits": Route(API, SHOWN, path={"user_id": 10}),
+    "plans_performance": Route(API, SHOWN, query={"check_date": "2021-06-15"}),
+    "month": Route(API, SHOWN, query={"month": "2021-06"}),
+    "plans_insert": Route(API_FOR_EDITORS, {"POST": 400, "OPTIONS": 200}),
+}
+
+
+def walk(patterns: list[Any], before: str = "", namespace: str = "") -> Iterator[tuple[str, str]]:
+    """(name, address) of every route, includes and all; parameters stand in the address as <name>."""
+    for pattern in patterns:
+        address = before + re.sub(r"\(\?P<(\w+)>[^)]*\)|<(?:\w+:)?(\w+)>", r"<\1\2>", str(pattern.pattern))
+        if isinstance(pattern, URLResolver):
+            inner = f"{namespace}{pattern.namespace}:" if pattern.namespace else namespace
+            yield from walk(pattern.url_patterns, address, inner)
+        else:
+            address = address.replace("^", "").strip("$")
+            yield namespace + pattern.name if pattern.name else address, address
+
+
+SITE = [(name, f"/{address}") for name, address in walk(get_resolver().url_patterns)]
+
+
+def test_every_route_is_in_the_table_and_nothing_else():
+    assert {name for name, _ in SITE} == set(ROUTES)
+
+
+def test_the_walk_goes_into_every_include():
+    addresses = [address for _, address in SITE]
+    assert {"/", "/accounts/login/", "/user_credits/<user_id>", "/api/v1/user_credits/<user_id>"} <= {
+        *addresses
+    }
+    assert len(addresses) == len(set(addresses))
+
+
+@pytest.fixture
+def as_somebody():
+    """A client as one of EVERYBODY; each has one account in a test."""
+    accounts: dict[str, User] = {}
+
+    def client(who: str) -> APIClient:
+        api = APIClient()
+        if who != NOBODY:
+            role = "" if who == STRANGER else who
+            accounts[who] = accounts.get(who) or builders.account(role)
+            api.force_login(accounts[who])
+        return api
+
+    return client
+
+
+def ask(client: APIClient, method: str, address: str, route: Route) -> Any:
+    filled = re.sub(r"<(\w+)>", lambda parameter: str(route.path[parameter[1]]), address)
+    content = (
+        {"data": "", "content_type": "multipart/form-data; boundary=x"} if method in ("POST", "PUT") else {}
+    )
+    return client.generic(method, f"{filled}?{urlencode(route.query)}", **content)
+
+
+def one_of_each() -> None:
+    """Something behind every address, with the id 10; nothing that depends on it, it may be deleted."""
+    borrower = builders.borrower(pk=10)
+    builders.credit(pk=10)
+    Payment.objects.create(
+        pk=10, credit=builders.credit(borrower=borrower), payment_date="2021-07-01", type_id=1, sum=1
+    )
+    Dictionary.objects.create(pk=10, name="other")
+    Plan.objects.create(pk=10, period="2021-06-01", category_id=3, sum=1)
+    Change.objects.update_or_create(pk=10, defaults={"table": "credits.credit", "fields": {}})
+    Load.objects.create(pk=10, table="credits.credit", file="credits.csv", outcome=Load.STORED)
+    account = builders.account(pk=10)
+    AuthToken(digest="digest", token_key="key", user=account).save()
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        pytest.param(*each, id=each[1], marks=[pytest.mark.slow] if each[0] in ADMIN else [])
+        for each in SITE
+        if each[0] in ROUTES
+    ],
+)
+def test_address_answers_each_method_of_everybody_as_the_table_says(as_somebody, name, address):
+    one_of_each()
+    route = ROUTES[name]
+    expected = {
+        (who, method): route.refused.get(who, 405)
+        if who in route.refused or method not in route.answers
+        else 403
+        if who == route.not_for
+        else route.answers[method]
+        for who in EVERYBODY
+        for method in METHODS
+    }
+    found = {(who, method): ask(as_somebody(who), method, address, route) for who, method in expected}
+    assert {asked: answer.status_code for asked, answer in found.items()} == expected
+    for answer in found.values():
+        assert_refusal_is_explained(answer)
+        assert_policy_is_strict(answer)
+
+
+def assert_refusal_is_explained(answer: Any) -> None:
+    if answer.status_code == 401:
+        assert answer["WWW-Authenticate"] == "Token"
+        assert answer["Content-Type"] == "application/problem+json"
+    if answer.status_code == 302 and not is_led_on(answer):
+        assert answer["Location"].startswith(("/accounts/login/?next=/", "/admin/login/?next=/admin/"))
+
+
+def is_led_on(answer: Any) -> bool:
+    """To where they may go."""
+    path, there = answer.wsgi_request.path, answer["Location"]
+    signed_out = path.endswith("/logout/") and there == "/accounts/login/"
+    return signed_out or there in ("/admin/", path, f"{path}change/")
+
+
+def assert_policy_is_strict(answer: Any) -> None:
+    assert dict(part.split(" ", 1) for part in answer["Content-Security-Policy"].split("; ")) == {
+        "default-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'self'",
+        "frame-ancestors": "'none'",
+        "object-src": "'none'",
+    }
+    assert answer["X-Frame-Options"] == "DENY"
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    if answer.headers.get("Content-Type", "").startswith("text/html"):
+        assert not INLINE.search(answer.content.decode())
+
+
+# What the policy would stop: a page that has it would look or work otherwise than it was written.
+INLINE = re.compile(
+    r"<style|<[^>]+\s(style|on\w+)=|<script(?![^>]*\s(src=|type=\"application/json\"))", re.IGNORECASE
+)
+
+
+@pytest.mark.parametrize("who", [NOBODY, ANALYST])
+def test_address_that_is_not_there_is_404_under_the_same_policy(as_somebody, who):
+    answer = as_somebody(who).get("/nowhere")
+    assert answer.status_code == 404
+    assert_policy_is_strict(answer)
+
+
+def test_what_was_asked_for_is_shown_after_signing_in(client):
+    account = builders.account(ANALYST, password=PASSWORD)
+    there = client.get("/accounts/password/")["Location"]
+    assert there == "/accounts/login/?next=/accounts/password/"
+    answer = client.post(there, {"username": account.username, "password": PASSWORD})
+    assert (answer.status_code, answer["Location"]) == (302, "/accounts/password/")
+
+
+# Tokens
+
+
+def token_of(role: str, lifetime: timedelta = timedelta(days=1)) -> str:
+    return AuthToken.objects.create(builders.account(role), lifetime)[1]
+
+
+def status(authorization: str, address: str = YEAR) -> int:
+    return APIClient().get(address, headers={"authorization": authorization}).status_code
+
+
+def test_token_lets_a_program_in_with_its_role():
+    reader, writer = token_of(ANALYST), token_of(EDITOR)
+    assert status(f"Token {reader}") == 200
+    post = {
+        role: {"authorization": f"Token {token}"} for role, token in ((ANALYST, reader), (EDITOR, writer))
+    }
+    client = Client(enforce_csrf_checks=True)
+    assert client.post("/plans_insert", headers=post[ANALYST]).status_code == 403
+    assert client.post("/plans_insert", headers=post[EDITOR]).status_code == 400
+    assert status(f"Token {token_of('')}") == 403
+
+
+def test_token_is_no_session_for_pages():
+    answer = APIClient().get("/accounts/password/", headers={"authorization": f"Token {token_of(ANALYST)}"})
+    assert answer.status_code == 302
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        pytest.param(lambda token: "", id="no token"),
+        pytest.param(lambda token: "0" * 64, id="of nobody"),
+        pytest.param(lambda token: token[:-1] + ("0" if token[-1] != "0" else "1"), id="another end"),
+        pytest.param(lambda token: token[:-1], id="cut short"),
+        pytest.param(lambda token: token[:15], id="its beginning, which is stored"),
+        pytest.param(lambda token: AuthToken.objects.get().digest, id="its digest, which is stored"),
+        pytest.param(lambda token: f"{token} {token}", id="two"),
+        pytest.param(lambda token: "\xff\xfe", id="bytes that are no text"),
+        pytest.param(lambda token: f"{token[:-1]}\xe9", id="ends in a byte that is no ASCII"),
+        pytest.param(lambda token: f"{token[:-1]}z", id="ends in what is no digit"),
+    ],
+)
+def test_wrong_token_is_401(spoiled):
+    token = token_of(ANALYST)
+    assert status(f"Token {spoiled(token)}") == 401
+    assert status(f"Token {token}") == 200
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "Basic", "token="])
+def test_another_scheme_is_401(scheme):
+    assert status(f"{scheme} {token_of(ANALYST)}") == 401
+
+
+def test_token_is_good_until_it_expires(time_machine):
+    time_machine.move_to("2031-01-01T12:00Z")
+    token = token_of(ANALYST, timedelta(days=30))
+    time_machine.shift(timedelta(days=29, hours=23))
+    assert status(f"Token {token}") == 200
+    time_machine.shift(timedelta(hours=2))
+    assert status(f"Token {token}") == 401
+
+
+def test_token_of_an_inactive_account_is_401():
+    token = token_of(ANALYST)
+    User.objects.update(is_active=False)
+    assert status(f"Token {token}") == 401
+
+
+def test_token_is_stored_hashed():
+    token = token_of(ANALYST)
+    (stored,) = AuthToken.objects.values()
+    assert stored["token_key"] == token[:15]
+    assert not [value for name, value in stored.items() if name != "token_key" and token[:15] in str(value)]
+    assert token[15:] not in str(stored)
+
+
+# Sessions
+
+
+def test_session_may_not_write_without_the_token_against_forgery():
+    client = APIClient(enforce_csrf_checks=True)
+    client.force_login(builders.account(EDITOR))
+    assert client.post("/plans_insert").status_code == 403
+    client.get("/")
+    token = client.cookies["csrftoken"].value
+    assert client.post("/plans_insert", headers={"x-csrftoken": token}).status_code == 400
+
+
+def test_person_signs_in_reads_and_signs_out():
+    account = builders.account(ANALYST, password=PASSWORD)
+    client = Client(enforce_csrf_checks=True)
+    client.get("/accounts/login/")
+
+    def post(address: str, **fields: str) -> Any:
+        return client.post(address, fields | {"csrfmiddlewaretoken": client.cookies["csrftoken"].value})
+
+    answer = post("/accounts/login/", username=account.username, password=PASSWORD)
+    assert (answer.status_code, answer["Location"]) == (302, "/")
+    assert account.username in client.get("/").content.decode()
+    assert client.get(YEAR).status_code == 200
+    session = client.cookies["sessionid"].value
+
+    answer = post("/accounts/logout/")
+    assert (answer.status_code, answer["Location"]) == (302, "/accounts/login/")
+    assert client.get("/").status_code == 302
+    client.cookies["sessionid"] = session
+    assert (client.get("/").status_code, client.get(YEAR).status_code) == (302, 401)
+
+
+def test_signing_in_without_the_token_against_forgery_is_refused():
+    account = builders.account(ANALYST, password=PASSWORD)
+    client = Client(enforce_csrf_checks=True)
+    answer = client.post("/accounts/login/", {"username": account.username, "password": PASSWORD})
+    assert answer.status_code == 403
+    assert "sessionid" not in client.cookies
+
+
+@pytest.mark.parametrize(
+    ("fields", "state"),
+    [
+        pytest.param({"password": "another password"}, {}, id="wrong password"),
+        pytest.param({"password": ""}, {}, id="no password"),
+        pytest.param({"username": "nobody"}, {}, id="unknown name"),
+        pytest.param({}, {"is_active": False}, id="inactive account"),
+    ],
+)
+def test_wrong_sign_in_is_said_and_lets_nobody_in(client, fields, state):
+    account = builders.account(ANALYST, password=PASSWORD, **state)
+    answer = client.post("/accounts/login/", {"username": account.username, "password": PASSWORD} | fields)
+    assert answer.status_code == 200
+    assert 'class="errorlist' in answer.content.decode()
+    assert "sessionid" not in client.cookies
+
+
+@pytest.mark.parametrize("there", ["https://example.com/", "//example.com/", "javascript:alert(1)"])
+def test_signing_in_leads_nowhere_else(client, there):
+    account = builders.account(ANALYST, password=PASSWORD)
+    answer = client.post(
+        "/accounts/login/", {"username": account.username, "password": PASSWORD, "next": there}
+    )
+    assert (answer.status_code, answer["Location"]) == (302, "/")
+
+
+def change_password(client: Client, old: str, new: str) -> Any:
+    return client.post(
+        "/accounts/password/", {"old_password": old, "new_password1": new, "new_password2": new}
+    )
+
+
+@pytest.mark.parametrize("role", ["", ANALYST, EDITOR, ADMINISTRATOR])
+def test_everybody_may_change_their_password(client, role):
+    account = builders.account(role, password=PASSWORD)
+    elsewhere = Client()
+    for each in (client, elsewhere):
+        each.force_login(account)
+    answer = change_password(client, PASSWORD, "quite another one")
+    assert (answer.status_code, answer["Location"]) == (302, "/")
+    assert client.get("/accounts/password/").status_code == 200
+    assert elsewhere.get("/accounts/password/").status_code == 302
+    account.refresh_from_db()
+    assert not account.check_password(PASSWORD)
+    assert account.check_password("quite another one")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param("a wrong one", "quite another one", id="wrong old password"),
+        pytest.param(PASSWORD, "short", id="too short"),
+        pytest.param(PASSWORD, "92837465019283", id="digits alone"),
+        pytest.param(PASSWORD, "password123", id="common"),
+        pytest.param(PASSWORD, "the-analyst", id="like the name"),
+    ],
+)
+def test_password_is_not_changed_for_a_weak_one_or_by_somebody_else(client, old, new):
+    account = builders.account(ANALYST, password=PASSWORD, first_name="the-analyst")
+    client.force_login(account)
+    answer = change_password(client, old, new)
+    assert answer.status_code == 200
+    assert 'class="errorlist' in answer.content.decode()
+    account.refresh_from_db()
+    assert account.check_password(PASSWORD)
