@@ -261,7 +261,8 @@ class BookAdmin(PlainKinds, ImportExportMixin, admin.ModelAdmin):
             }
             return TemplateResponse(request, [self.import_template_name], context)
         messages.success(
-            request, _("%(file)s: %(counts)s.") % {"file": result.source.name, "counts": result.counts}
+            request,
+            _("Imported %(file)s: %(counts)s.") % {"file": result.source.name, "counts": result.counts},
         )
         return HttpResponseRedirect(reverse("admin:{}_{}_changelist".format(*self.get_model_info())))
 
@@ -343,9 +344,11 @@ class ShownRows(PlainKinds, admin.TabularInline):
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         formset: Any = super().get_formset(request, obj, **kwargs)
-        most = self.most
+        most, many = self.most, self.are_many(obj)
 
         class Latest(formset):
+            are_many = many
+
             def get_queryset(self) -> Any:
                 if not hasattr(self, "_latest"):
                     rows = super().get_queryset()

@@ -178,11 +178,14 @@ class TableLoad:
             stored = batch.stored.get(self.resource.key_of(item))
             if stored is None:
                 new.append(item)
+                self.see("new", number, item)
+                continue
+            item.pk = stored.pk
+            if any(getattr(item, name) != getattr(stored, name) for name in self.resource.values):
+                changed.append(item)
+                self.see("changed", number, item, stored)
             else:
-                item.pk = stored.pk
-                if any(getattr(item, name) != getattr(stored, name) for name in self.resource.values):
-                    changed.append(item)
-            self.see(number, item, stored)
+                self.see("unchanged", number, item)
         if new:
             self.model._default_manager.bulk_load(new)
             self.record.add(new if new[0].pk else list(self.resource.stored(new).values()))
@@ -192,8 +195,8 @@ class TableLoad:
         self.counts.changed += len(changed)
         self.counts.unchanged += len(batch.items) - len(new) - len(changed)
 
-    def see(self, number: int, item: Model, stored: Model | None) -> None:
-        """Each row that is right, and what the database had of it before."""
+    def see(self, kind: str, number: int, item: Model, stored: Model | None = None) -> None:
+        """Each row that is right; and of one that is changed, what the database had before."""
 
 
 class SeenCell(NamedTuple):
@@ -235,18 +238,13 @@ class SeenLoad(TableLoad):
 
     preview: Preview
 
-    def see(self, number: int, item: Model, stored: Model | None) -> None:
-        after = self.resource.shown(item)
-        if stored is None:
-            kind, before = self.preview.new, after
-        else:
-            before = self.resource.shown(stored)
-            kind = self.preview.unchanged if before == after else self.preview.changed
-        if len(kind) < SHOWN:
-            cells = [
-                SeenCell(new, None if new == old else old) for new, old in zip(after, before, strict=True)
-            ]
-            kind.append((number, cells))
+    def see(self, kind: str, number: int, item: Model, stored: Model | None = None) -> None:
+        rows = getattr(self.preview, kind)
+        if len(rows) < SHOWN:
+            after = self.resource.shown(item)
+            before = self.resource.shown(stored) if stored else after
+            pairs = zip(after, before, strict=True)
+            rows.append((number, [SeenCell(new, None if new == old else old) for new, old in pairs]))
 
 
 class DryRun(Exception):
