@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from django.db import connections
 from django.db.models import Model
 
-from .files import Faults, Row, Unreadable
+from .files import Fault, Faults, Faulty, Row, Unreadable, read_rows
+from .trail import LoadRecord, record_refusal
+from .writing import writing
 
 if TYPE_CHECKING:
     from .resources import BookResource
 
 BATCH_SIZE = 2000
+SHOWN = 100  # rows of each kind in a preview
+
+
+class Source(NamedTuple):
+    """The file that rows come from, as the trail knows it."""
+
+    name: str = ""
+    digest: str = ""
+
+    @classmethod
+    def of(cls, file: BinaryIO, name: str) -> Source:
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+        file.seek(0)
+        return cls(name, digest)
 
 
 @dataclass
@@ -24,6 +41,9 @@ class Counts:
     new: int = 0
     changed: int = 0
     unchanged: int = 0
+
+    def __bool__(self) -> bool:
+        return self.new + self.changed + self.unchanged > 0
 
     def __str__(self) -> str:
         return f"{self.new} new, {self.changed} changed, {self.unchanged} unchanged"
@@ -93,23 +113,36 @@ class Batch:
 
 
 class TableLoad:
-    """The rows of one file on their way into the table of its resource."""
+    """The rows of one file on their way into the table of its resource.
 
-    def __init__(self, resource: BookResource, faults: Faults, doubtful: Doubtful | None = None) -> None:
+    removed is how many rows of the table made room for them.
+    """
+
+    def __init__(
+        self,
+        resource: BookResource,
+        faults: Faults,
+        doubtful: Doubtful | None = None,
+        source: Source = Source(),  # noqa: B008  # immutable
+        removed: int = 0,
+    ) -> None:
         self.resource = resource
-        self.model: type[Model] = resource._meta.model
+        self.model: Any = resource._meta.model
         self.faults = faults
         self.doubtful = doubtful or Doubtful()
         self.counts = Counts()
         self.seen = Seen()
         self.was_empty = not self.model._default_manager.exists()
+        self.record = LoadRecord(self.model, source.name, source.digest, removed)
 
     def run(self, rows: Iterable[Row]) -> Counts:
         """Store the rows that are right. The caller undoes it all if there are faults."""
-        for lines in self.batches(rows):
-            batch = self.batch(lines)
-            self.resource.check(batch)
-            self.store(batch)
+        with writing(), self.record.running():
+            for lines in self.batches(rows):
+                batch = self.batch(lines)
+                self.resource.check(batch)
+                self.store(batch)
+            self.record.finish(self.counts.new, self.counts.changed, self.counts.unchanged)
         return self.counts
 
     def batches(self, rows: Iterable[Row]) -> Iterator[list[Row]]:
@@ -145,23 +178,113 @@ class TableLoad:
 
     def store(self, batch: Batch) -> None:
         new, changed = [], []
-        for _number, item in batch:
+        for number, item in batch:
             stored = batch.stored.get(self.resource.key_of(item))
             if stored is None:
                 new.append(item)
-            elif any(getattr(item, name) != getattr(stored, name) for name in self.resource.values):
-                item.pk = stored.pk
+                self.see("new", number, item)
+                continue
+            item.pk = stored.pk
+            if any(getattr(item, name) != getattr(stored, name) for name in self.resource.values):
                 changed.append(item)
-        rows = self.model._default_manager
-        rows.bulk_create(new)
-        if changed:  # twenty times faster than bulk_update
-            named = connections[rows.db].features.supports_update_conflicts_with_target
-            rows.bulk_create(
-                changed,
-                update_conflicts=True,
-                update_fields=self.resource.values,
-                unique_fields=["pk"] if named else None,
-            )
+                self.see("changed", number, item, stored)
+            else:
+                self.see("unchanged", number, item)
+        if new:
+            self.model._default_manager.bulk_load(new)
+            self.record.add(new if new[0].pk else list(self.resource.stored(new).values()))
+        if changed:
+            self.model._default_manager.bulk_change(changed, self.resource.values)
         self.counts.new += len(new)
         self.counts.changed += len(changed)
         self.counts.unchanged += len(batch.items) - len(new) - len(changed)
+
+    def see(self, kind: str, number: int, item: Model, stored: Model | None = None) -> None:
+        """Each row that is right; and of one that is changed, what the database had before."""
+
+
+class SeenCell(NamedTuple):
+    """What a cell will be, and what it was; None where it stays or is new."""
+
+    after: Any
+    before: Any = None
+
+
+@dataclass
+class Preview:
+    """What a file does to its table: in numbers, and the first rows of each kind."""
+
+    resource: BookResource
+    source: Source
+    faults: Faults
+    counts: Counts = field(default_factory=Counts)
+    new: list[tuple[int, list[SeenCell]]] = field(default_factory=list)
+    changed: list[tuple[int, list[SeenCell]]] = field(default_factory=list)
+    unchanged: list[tuple[int, list[SeenCell]]] = field(default_factory=list)
+
+    @property
+    def columns(self) -> list[str]:
+        return self.resource.columns()
+
+    @property
+    def listed_faults(self) -> list[Fault]:
+        return self.faults.in_order()
+
+    def has_errors(self) -> bool:
+        return bool(self.faults)
+
+    def has_validation_errors(self) -> bool:
+        return False
+
+
+class SeenLoad(TableLoad):
+    """A load that a preview is made of."""
+
+    preview: Preview
+
+    def see(self, kind: str, number: int, item: Model, stored: Model | None = None) -> None:
+        rows = getattr(self.preview, kind)
+        if len(rows) < SHOWN:
+            after = self.resource.shown(item)
+            before = self.resource.shown(stored) if stored else after
+            pairs = zip(after, before, strict=True)
+            rows.append((number, [SeenCell(new, None if new == old else old) for new, old in pairs]))
+
+
+class DryRun(Exception):
+    """Undoes what was only tried."""
+
+
+def load_file(
+    resource: BookResource,
+    file: BinaryIO,
+    name: str,
+    faults: Faults,
+    dry_run: bool = False,
+) -> Preview:
+    """Store one file in its table, all of it or nothing; or only try. Raise Faulty.
+
+    A refusal is in the trail too.
+    """
+    preview = Preview(resource, Source.of(file, name), faults)
+    try:
+        with writing():
+            resource.prepare()
+            load = SeenLoad(resource, faults, source=preview.source)
+            load.preview = preview
+            limits: dict[str, Any] = {"max_unzipped": resource.max_unzipped, "max_rows": resource.max_rows}
+            rows = read_rows(file, resource.columns(), faults, **limits)
+            preview.counts = load.run(rows)
+            resource.finish(faults, load.doubtful)
+            if not (faults or preview.counts):
+                faults.add(2, None, None, resource.at_least)
+            if faults:
+                raise Faulty(faults)
+            if dry_run:
+                raise DryRun
+    except DryRun:
+        pass
+    except Faulty:
+        record_refusal(resource._meta.model, *preview.source, faults.count)
+        raise
+    return preview

@@ -5,6 +5,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Self
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Count, F, Max, Min, OuterRef, Q, Subquery
@@ -12,6 +13,7 @@ from django.db.models.functions import Coalesce, Greatest, Left, Lower
 from django.utils.translation import gettext_lazy as _
 
 from .money import KOPECK, MONEY, ZERO, MoneySum
+from .trail import Change, Load, Upload  # noqa: F401  # tables of this app
 from .writing import BookModel, BookQuerySet
 
 
@@ -21,6 +23,11 @@ class Total:
 
     count: int = 0
     sum: Decimal = ZERO
+
+
+def ids(text: str) -> list[int]:
+    """The id that a text may be, if any."""
+    return [int(text)] if text.isascii() and text.isdigit() and len(text) < 19 else []
 
 
 class DatedQuerySet(BookQuerySet):
@@ -44,6 +51,10 @@ class DatedQuerySet(BookQuerySet):
     def total(self) -> Total:
         """Of all rows."""
         return Total(**self.aggregate(count=Count("pk"), sum=MoneySum(self.amount)))
+
+    def first_day(self) -> date | None:
+        """The first day that has a row."""
+        return self.aggregate(first=Min(self.day))["first"]
 
     def last_day(self, until: date) -> date | None:
         """The last day, by then, that has a row."""
@@ -95,6 +106,10 @@ class BorrowerQuerySet(BookQuerySet):
             oldest_due=Subquery(still_open.annotate(due=Min("return_date")).values("due")),
         )
 
+    def with_credits(self) -> Self:
+        """Annotated with credit_count and lent, the sum of their bodies: all credits ever issued to each."""
+        return self.annotate(credit_count=Count("credits"), lent=MoneySum("credits__body"))
+
 
 class Borrower(BookModel):
     """Whom the lender lends to. Not an account of this site: that is auth.User."""
@@ -102,8 +117,9 @@ class Borrower(BookModel):
     login = ExactCharField(_("login"), max_length=150)
     registration_date = models.DateField(_("registered"))
 
-    # Where the QuerySet is with_debt().
+    # Where the QuerySet is with_debt() or with_credits().
     credit_count: int
+    lent: Decimal
     open_count: int
     outstanding: Decimal
     oldest_due: date | None
@@ -122,15 +138,6 @@ class Borrower(BookModel):
 class CreditQuerySet(DatedQuerySet):
     day = "issuance_date"
     amount = "body"
-
-    def in_state(self, state: str, day: date) -> Self:
-        """Those of a state of Credit.STATES on the day, by what is known of them now."""
-        if state == Credit.CLOSED:
-            return self.filter(actual_return_date__isnull=False)
-        still_open = self.filter(actual_return_date__isnull=True)
-        if state == Credit.OVERDUE:
-            return still_open.filter(return_date__lt=day)
-        return still_open.filter(return_date__gte=day)
 
     def issued_between(self, first: date, last: date) -> Self:
         """Both days inclusive."""
@@ -153,6 +160,26 @@ class CreditQuerySet(DatedQuerySet):
         return self.open_at(day).annotate(
             outstanding=Greatest(owed, ZERO, output_field=models.DecimalField(**MONEY))
         )
+
+    def found(self, words: str) -> Self:
+        """By its id or its borrower's, or a part of the borrower's login."""
+        if numbers := ids(words):
+            return self.filter(Q(pk__in=numbers) | Q(borrower__in=numbers))
+        return self.filter(borrower__in=Borrower.objects.found(words))
+
+    def in_state(self, state: str, day: date) -> Self:
+        """Those of a state of Credit.STATES on the day, by what is known of them now."""
+        if state == Credit.CLOSED:
+            return self.filter(actual_return_date__isnull=False)
+        still_open = self.filter(actual_return_date__isnull=True)
+        if state == Credit.OVERDUE:
+            return still_open.filter(return_date__lt=day)
+        return still_open.filter(return_date__gte=day)
+
+    def overpaid(self) -> Self:
+        """More was paid towards the body than the body is."""
+        paid = Payment.objects.filter(type=Dictionary.BODY).values("credit").annotate(paid=MoneySum("sum"))
+        return self.filter(pk__in=paid.filter(paid__gt=F("credit__body")).values("credit"))
 
     def with_payments(self) -> Self:
         """Annotated with body_payments and percent_payments: what was paid for each, all time."""
@@ -211,6 +238,26 @@ class Credit(BookModel):
     def __str__(self) -> str:
         return f"{self.pk}"
 
+    def clean(self) -> None:
+        """Raise ValidationError that tells at each field which rule it breaks."""
+        errors = {}
+        if self.issuance_date:
+            for name in ("return_date", "actual_return_date"):
+                day = getattr(self, name)
+                if day and day < self.issuance_date:
+                    errors[name] = _("Expected the day of issuance, %s, or later.") % self.issuance_date
+            paid = self.payments.first_day() if self.pk else None
+            if paid and paid < self.issuance_date:
+                errors["issuance_date"] = _("Expected the day of the first payment, %s, or earlier.") % paid
+        if errors:
+            raise ValidationError(errors)
+
+    def overpaid(self) -> dict[str, Decimal]:
+        """{"body": amount, "percent": amount} paid beyond what is owed, where it is."""
+        paid = Credit.objects.with_payments().get(pk=self.pk)
+        beyond = {"body": paid.body_payments - paid.body, "percent": paid.percent_payments - paid.percent}
+        return {name: amount for name, amount in beyond.items() if amount > 0}
+
     @property
     def is_closed(self) -> bool:
         return self.actual_return_date is not None
@@ -225,6 +272,11 @@ class Credit(BookModel):
         return max(0, (day - self.return_date).days)
 
 
+class DictionaryQuerySet(BookQuerySet):
+    def found(self, words: str) -> Self:
+        return self.filter(Q(name__icontains=words) | Q(pk__in=ids(words)))
+
+
 class Dictionary(BookModel):
     """The names of what a payment is for (1, 2) and of what a plan is about (3, 4)."""
 
@@ -232,7 +284,7 @@ class Dictionary(BookModel):
 
     name = models.CharField(_("name"), max_length=100)
 
-    objects: models.Manager[Any] = BookQuerySet.as_manager()
+    objects = DictionaryQuerySet.as_manager()
 
     class Meta(BookModel.Meta):
         verbose_name = _("dictionary entry")
@@ -249,6 +301,12 @@ class PaymentQuerySet(DatedQuerySet):
     def paid_between(self, first: date, last: date) -> Self:
         """Both days inclusive."""
         return self.filter(payment_date__range=(first, last))
+
+    def found(self, words: str) -> Self:
+        """By its id or its credit's, or a part of the borrower's login."""
+        if numbers := ids(words):
+            return self.filter(Q(pk__in=numbers) | Q(credit__in=numbers))
+        return self.filter(credit__borrower__in=Borrower.objects.found(words))
 
 
 class Payment(BookModel):
@@ -291,3 +349,12 @@ class Payment(BookModel):
 
     def __str__(self) -> str:
         return f"{self.pk}"
+
+    def clean(self) -> None:
+        """Raise ValidationError where it is paid before the credit is issued."""
+        credit = self.credit if self.credit_id or "credit" in self._state.fields_cache else None
+        issued = credit and credit.issuance_date
+        if issued and self.payment_date and self.payment_date < issued:
+            raise ValidationError(
+                {"payment_date": _("Expected the credit's day of issuance, %s, or later.") % issued}
+            )

@@ -4,6 +4,7 @@ import re
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property, lru_cache
+from io import BytesIO
 from typing import Any
 
 from django.db.models import F, Min, Model
@@ -12,10 +13,11 @@ from import_export.fields import Field
 from import_export.resources import ModelResource
 from import_export.widgets import Widget
 
-from .files import Faults, Row, unguarded
-from .loading import Batch, Doubtful
+from .files import Faults, Faulty, Row, guarded, unguarded
+from .loading import Batch, Doubtful, Preview, Source, load_file
 from .models import Borrower, Credit, Dictionary, Payment
-from .money import KOPECK, ZERO
+from .money import KOPECK, ZERO, rounded
+from .trail import Upload
 
 MAX_ID = 2**63 - 1
 MAX_AMOUNT = Decimal(10**12)
@@ -42,6 +44,10 @@ class Cell(Widget):
     def read(self, value: Any) -> Any:
         """The value, or None where the cell isn't of this kind."""
         raise NotImplementedError
+
+    def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
+        """The value in a text file, as read() takes it."""
+        return "" if value is None else str(value)
 
 
 class Id(Cell):
@@ -80,6 +86,9 @@ class Text(Cell):
         text = unguarded(str(value))
         readable = text.isprintable() and "\ufffd" not in text
         return text if readable and 0 < len(text) <= self.max_length else None
+
+    def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
+        return guarded(value)
 
 
 class Day(Cell):
@@ -127,6 +136,9 @@ class Amount(Cell):
         amount = Decimal(re.sub(r"\s", "", value).replace(",", "."))
         return amount if self.least <= amount < MAX_AMOUNT else None
 
+    def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
+        return str(rounded(value))
+
 
 class BookResource(ModelResource):
     """One source file <-> one table. An instance serves one load."""
@@ -135,6 +147,11 @@ class BookResource(ModelResource):
     key_column = "id"
     key_expected = _("an id that no earlier row has")
     owner: str | None = None  # the column of a known row that never changes
+    at_least: Any = _("at least one row")  # expected of a file that has none
+
+    # Of a file that comes in a request; load_data knows no limits. The header is a row too.
+    max_rows = 60_000
+    max_unzipped = 100 * 2**20
 
     @classmethod
     def columns(cls) -> list[str]:
@@ -162,6 +179,31 @@ class BookResource(ModelResource):
             return self.fields["id"].clean(row.cells)
         except (KeyError, ValueError):
             return None
+
+    def shown(self, item: Model) -> list[str]:
+        """The row in the cells of a text file, in the order of columns()."""
+        return [str(self.fields[name].export(item)) for name in self._meta.fields]
+
+    def typed(self, item: Model) -> list[Any]:
+        """The same in the cells of a workbook."""
+        values = [self.fields[name].get_value(item) for name in self._meta.fields]
+        # A spreadsheet's numbers are exact to 15 digits.
+        return [str(v) if isinstance(v, int) and v >= 10**15 else guarded(v) for v in values]
+
+    def import_data(self, dataset: Upload, dry_run: bool = False, **kwargs: Any) -> Preview:
+        """What import-export's pages call: the file is read, checked and stored as load_data does it."""
+        faults = Faults()
+        try:
+            return load_file(self, BytesIO(dataset.content), dataset.name, faults, dry_run)
+        except Faulty:
+            return Preview(self, Source(dataset.name), faults)
+
+    @classmethod
+    def get_display_name(cls) -> str:
+        return ", ".join(cls.columns())
+
+    def prepare(self) -> None:
+        """Before the first row, within the transaction."""
 
     def key_of(self, item: Any) -> Any:
         return item.pk

@@ -1,9 +1,15 @@
 """Who may do what: the three roles, and how programs and people show who they are."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.apps import AppConfig
-from django.contrib.auth.models import Group, Permission
+from django.conf import settings
+from django.contrib.auth.models import Group, Permission, User
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import reverse
 from knox.auth import TokenAuthentication as KnoxTokenAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
@@ -11,24 +17,69 @@ from rest_framework.request import Request
 
 ANALYST, EDITOR, ADMINISTRATOR = "Analyst", "Editor", "Administrator"
 
-# {role: {app: what it may do with the app's tables, beside what an analyst may}}
-BOOK = ("credits", "plans")
+# {role: {app: what it may do with the app's tables}}
+ALL = ["view", "add", "change", "delete"]
 ROLES = {
-    ANALYST: {app: ["view"] for app in BOOK},
-    EDITOR: {"credits": ["view", "add", "change"], "plans": ["view", "add", "change", "delete"]},
-    ADMINISTRATOR: {app: ["view", "add", "change", "delete"] for app in BOOK},
+    ANALYST: {"credits": ["view"], "plans": ["view"]},
+    EDITOR: {"credits": ["view", "add", "change"], "plans": ALL},
+    ADMINISTRATOR: {"credits": ALL, "plans": ALL, "auth": ["view", "add", "change"], "knox": ALL},
 }
+STAFF = (EDITOR, ADMINISTRATOR)  # who may enter the admin
+NOBODYS = ("group", "permission")  # tables of these apps that no role is about
 
 
 def grant_roles(sender: AppConfig, using: str, **kwargs: Any) -> None:
     """After the app is migrated, give each role its permissions there: those of ROLES and no others."""
-    if sender.label not in BOOK:
+    if not any(sender.label in apps for apps in ROLES.values()):
         return
     of_app = Permission.objects.using(using).filter(content_type__app_label=sender.label)
     for role, apps in ROLES.items():
         group, _ = Group.objects.using(using).get_or_create(name=role)
+        may = apps.get(sender.label, [])
+        granted = of_app.exclude(content_type__model__in=NOBODYS)
         group.permissions.remove(*of_app)
-        group.permissions.add(*(p for p in of_app if p.codename.split("_")[0] in apps[sender.label]))
+        group.permissions.add(*(p for p in granted if p.codename.split("_")[0] in may))
+
+
+def is_staff(user: Any) -> bool:
+    """Whether the account may enter the admin."""
+    if not user.is_active or user.is_superuser:
+        return user.is_active
+    if not hasattr(user, "_is_staff_by_role"):
+        user._is_staff_by_role = user.groups.filter(name__in=STAFF).exists()
+    return user._is_staff_by_role
+
+
+def accounts_in_reach(user: Any) -> QuerySet[User]:
+    """The accounts that an administrator may manage: to change a superuser would be to become one."""
+    return User.objects.all() if user.is_superuser else User.objects.filter(is_superuser=False)
+
+
+def client_address(request: HttpRequest) -> str | None:
+    """Where a request comes from: the last address that our own proxy has written down, if there is one."""
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "") if settings.SECURE_PROXY_SSL_HEADER else ""
+    return forwarded.rpartition(",")[2].strip() or request.META.get("REMOTE_ADDR")
+
+
+def limit_body(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Middleware: 413 before anything is read of a request to the admin that is too large."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if (
+            request.path_info.startswith(reverse("admin:index"))
+            and length.isdigit()
+            and int(length) > settings.MAX_BODY
+        ):
+            text = (
+                f"Expected at most {settings.MAX_BODY // 2**20} MB. manage.py load_data takes larger files."
+            )
+            return HttpResponse(text, status=413, content_type="text/plain; charset=utf-8")
+        return get_response(request)
+
+    return middleware
 
 
 class TokenAuthentication(KnoxTokenAuthentication):

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.contrib.admin import apps as admin
 from django.db.models.signals import post_migrate
 
 
@@ -9,3 +10,8 @@ class FintrackConfig(AppConfig):
         from .access import grant_roles
 
         post_migrate.connect(grant_roles)
+
+
+class StaffConfig(admin.AdminConfig):
+    default = False  # for "fintrack" itself
+    default_site = "fintrack.site.StaffSite"

@@ -1,3 +1,4 @@
+from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.urls import include, path, reverse_lazy
 
@@ -20,6 +21,7 @@ urlpatterns = [
     path("", include("reports.urls")),
     path("", include("plans.urls")),
     path("accounts/", include(accounts)),
+    path("admin/", admin.site.urls),
     path("api/v1/", include(reports_api)),
     path("api/v1/", include("plans.urls")),
     path("api/v1/<path:unknown>", NoSuchAddress.as_view()),

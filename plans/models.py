@@ -4,6 +4,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Self
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
@@ -22,6 +23,15 @@ class PlanQuerySet(BookQuerySet):
     def until(self, day: date) -> Self:
         """Plans whose month has begun by the day."""
         return self.filter(period__lte=day)
+
+    def found(self, words: str) -> Self:
+        """By a year or a month as people write it: 2021, 2021-06."""
+        year, _dash, month = words.partition("-")
+        if not (year.isdigit() and len(year) == 4 and int(year) >= 1):
+            return self.none()
+        if not month:
+            return self.filter(period__year=year)
+        return self.filter(period__year=year, period__month=month) if month.isdigit() else self.none()
 
     def in_order(self) -> Self:
         """By month, then category id."""
@@ -73,3 +83,12 @@ class Plan(BookModel):
 
     def __str__(self) -> str:
         return f"{self.period:%Y-%m}"
+
+    def clean(self) -> None:
+        """Raise ValidationError that tells at the month which rule it breaks."""
+        if self.period and self.period.day != 1:
+            raise ValidationError({"period": _("Expected the first day of a month.")})
+        if self.period and self.category_id:
+            same = Plan.objects.filter(period=self.period, category=self.category_id).exclude(pk=self.pk)
+            if same.exists():
+                raise ValidationError({"period": _("There is a plan for this month and category already.")})

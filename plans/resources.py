@@ -7,19 +7,15 @@ from django.db.models import Model
 from django.utils.translation import gettext_lazy as _
 from import_export.fields import Field
 
-from credits.files import Faults, Faulty, read_rows
-from credits.loading import Batch, Seen, TableLoad
+from credits.files import Faults
+from credits.loading import Batch, Seen, load_file
 from credits.models import Dictionary
 from credits.money import ZERO
 from credits.resources import Amount, BookResource, Cell, Day, Id, Kind
-from credits.writing import writing
 
 from .models import Plan
 
-# Of an uploaded file.
-MAX_BYTES = 2 * 2**20
-MAX_UNZIPPED = 20 * 2**20
-MAX_ROWS = 10_000
+MAX_BYTES = 2 * 2**20  # of an uploaded file
 
 
 class Month(Day):
@@ -49,6 +45,9 @@ class Category(Cell):
 
     def read(self, value: Any) -> int | None:
         return self.names.get(str(value).casefold())
+
+    def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
+        return next(name for name, category in self.names.items() if category == value)
 
 
 class AnyPlanResource(BookResource):
@@ -102,30 +101,23 @@ class PlanUploadResource(AnyPlanResource):
     sum = Field("sum", "sum", Amount(ZERO))
 
     key_column = "month"
+    at_least = _("at least one plan")
+    max_rows = 10_000
+    max_unzipped = 20 * 2**20
 
     class Meta:
         model = Plan
         fields = ("month", "category_name", "sum")
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def prepare(self) -> None:
+        # One upload at a time: the second of two at the same moment meets the plans of the first.
+        list(Dictionary.objects.select_for_update().filter(pk__in=Category.names.values()))
         self.fields["category_name"].widget.learn_names()
 
     def check_known(self, batch: Batch, number: int, item: Model, stored: Model) -> None:
         batch.refuse(number, "month", _("a month that has no plan yet for this category"))
 
 
-def insert_plans(file: BinaryIO) -> int:
+def insert_plans(file: BinaryIO, name: str = "") -> int:
     """Store the plans of an uploaded file, all of them or none; how many. Raise Faulty."""
-    faults = Faults(limit=None)
-    with writing():
-        # One upload at a time: the second of two at the same moment meets the plans of the first.
-        list(Dictionary.objects.select_for_update().filter(pk__in=Category.names.values()))
-        resource = PlanUploadResource()
-        rows = read_rows(file, resource.columns(), faults, max_unzipped=MAX_UNZIPPED, max_rows=MAX_ROWS)
-        inserted = TableLoad(resource, faults).run(rows).new
-        if not inserted and not faults:
-            faults.add(2, None, None, _("at least one plan"))
-        if faults:
-            raise Faulty(faults)
-    return inserted
+    return load_file(PlanUploadResource(), file, name, Faults(limit=None)).counts.new

@@ -41,7 +41,7 @@ class PlansInsert(APIView):
             form.files = request.FILES
         file = form.checked()["file"]
         try:
-            inserted = insert_plans(file.file)
+            inserted = insert_plans(file.file, file.name or "")
         except Faulty as faulty:
             errors = [asdict(fault) for fault in faulty.faults.in_order()]
             raise Refused(_("The file has faults; nothing was stored."), errors) from faulty

@@ -57,7 +57,7 @@ def test_existing_account_gets_another_token(api_token, client):
 def test_account_of_a_person_keeps_its_password(api_token, client):
     person = builders.account(ANALYST, password="a long password")
     assert status(client, api_token(person.username, "--role", "analyst").strip()) == 200
-    assert client.login(username=person.username, password="a long password")
+    assert person.check_password("a long password")
 
 
 @pytest.mark.parametrize("role", [ANALYST, ""])

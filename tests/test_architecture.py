@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "reports": {"credits", "plans", "fintrack"},
     "fintrack": set(),
     "fintrack.management": {"credits", "plans"},
+    "fintrack.site": {"credits", "plans"},
     "fintrack.urls": {"plans", "reports"},
 }
 PACKAGES = {name for name in MAY_IMPORT if "." not in name}

@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.contrib.auth.models import User
 from django.core.cache import cache
-from django.db import Error, close_old_connections, transaction
+from django.db import Error, close_old_connections, connection, transaction
 from django.db.models.signals import post_save
 from rest_framework.test import APIClient
 
@@ -42,6 +42,12 @@ from reports.cache import Answer
 from reports.report import Report
 
 from . import builders, services
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(connection.vendor != "mysql", reason="in the round with servers"),
+    pytest.mark.xdist_group("stress"),  # one worker, so that the servers are started once
+]
 
 PROJECT = Path(__file__).parent.parent
 WRITERS, READERS = 3, 3  # threads of a process
@@ -505,8 +511,6 @@ def stress(servers: Servers, folder: Path, *, naive: bool, answers: int, faults:
     )
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("stress")  # one worker, so that the servers are started once
 def test_each_answer_is_the_book_at_a_moment_of_the_request(servers, tmp_path):
     outcome = stress(servers, tmp_path, naive=False, answers=5000, faults=12)
     print(outcome)
@@ -519,8 +523,6 @@ def test_each_answer_is_the_book_at_a_moment_of_the_request(servers, tmp_path):
     assert Counter(written.outcome for written in outcome.history)["committed"] > 200
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("stress")  # one worker, so that the servers are started once
 def test_what_others_do_is_found_out(servers, tmp_path):
     """The run would see a stale figure: a cache that deletes on post_save serves many."""
     outcome = stress(servers, tmp_path, naive=True, answers=1000, faults=4)

@@ -164,8 +164,16 @@ def test_what_nothing_hangs_on_can_be_deleted():
             {"percent": Decimal("-0.01")},
             {"percent": "Ensure this value is greater than or equal to 0.00."},
         ),
-        (credit, {"return_date": BEFORE}, {"__all__": "The credit is due before it is issued."}),
-        (credit, {"actual_return_date": BEFORE}, {"__all__": "The credit is returned before it is issued."}),
+        (
+            credit,
+            {"return_date": BEFORE},
+            {"return_date": "Expected the day of issuance, 2021-06-15, or later."},
+        ),
+        (
+            credit,
+            {"actual_return_date": BEFORE},
+            {"actual_return_date": "Expected the day of issuance, 2021-06-15, or later."},
+        ),
         (
             credit,
             {"body": Decimal("1000000000000")},
@@ -177,7 +185,7 @@ def test_what_nothing_hangs_on_can_be_deleted():
             {"type_id": Dictionary.COLLECTION},
             {"type": "dictionary entry instance with id 4 is not a valid choice."},
         ),
-        (plan, {"period": date(2021, 6, 2)}, {"__all__": "The month must be given by its first day."}),
+        (plan, {"period": date(2021, 6, 2)}, {"period": "Expected the first day of a month."}),
         (plan, {"sum": Decimal(-1)}, {"sum": "Ensure this value is greater than or equal to 0.00."}),
         (
             plan,
@@ -200,7 +208,7 @@ def test_a_form_says_that_there_is_one_already():
     assert caught.value.message_dict == {"login": ["Borrower with this Login already exists."]}
     with pytest.raises(ValidationError) as caught:
         plan().full_clean()
-    assert caught.value.message_dict == {"__all__": ["There is a plan for this month and category already."]}
+    assert caught.value.message_dict == {"period": ["There is a plan for this month and category already."]}
 
 
 def test_a_form_takes_what_is_right():

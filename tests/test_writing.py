@@ -48,10 +48,9 @@ def empty_and_bulk_create(payment: Payment) -> None:
     Payment.objects.bulk_create([unsaved_payment(payment.credit), unsaved_payment(payment.credit)])
 
 
-def upsert(payment: Payment) -> None:
+def change_and_bulk_change(payment: Payment) -> None:
     payment.sum = Decimal(12)
-    unique = {} if connection.vendor == "mysql" else {"unique_fields": ["id"]}
-    Payment.objects.bulk_create([payment], update_conflicts=True, update_fields=["sum"], **unique)
+    Payment.objects.bulk_change([payment], ["credit_id", "payment_date", "type_id", "sum"])
 
 
 def nested(payment: Payment) -> None:
@@ -81,7 +80,7 @@ WRITES = {
     "delete by a join": lambda payment: Payment.objects.filter(credit__body=1000).delete(),
     "update": lambda payment: Payment.objects.filter(pk=payment.pk).update(sum=Decimal(11)),
     "bulk_create": empty_and_bulk_create,
-    "bulk_create as upsert": upsert,
+    "bulk_change": change_and_bulk_change,
     "bulk_update": change_and_bulk_update,
     "create by a borrower's credits": lambda payment: payment.credit.borrower.credits.create(
         **{

@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 from tqdm import tqdm
 
 from credits.files import Faults, Row, read_rows
-from credits.loading import Counts, Doubtful, TableLoad
+from credits.loading import Counts, Doubtful, Source, TableLoad
 from credits.models import Dictionary
 from credits.resources import (
     BookResource,
@@ -22,6 +22,7 @@ from credits.resources import (
     DictionaryResource,
     PaymentResource,
 )
+from credits.trail import record_refusal
 from credits.writing import writing
 from plans.resources import PlanResource
 
@@ -62,11 +63,13 @@ class Command(BaseCommand):
             with writing():
                 # One load at a time, or two that change different rows might end as a mix of both.
                 list(Dictionary.objects.select_for_update())
-                if replace:
-                    empty_tables()
-                counts, faults = load(files, encoding)
+                removed = empty_tables() if replace else {}
+                counts, faults = load(files, encoding, removed)
                 if any(faults.values()):
                     raise self.refusal(files, faults)
+        except CommandError:
+            record_refusals(files, faults)
+            raise
         except DatabaseError as error:
             raise CommandError(
                 _("Nothing was stored: the database refused (%s). If something else was writing, try again.")
@@ -106,13 +109,19 @@ def find_files(directory: Path) -> dict[str, Path]:
     return {stem: paths[0] for stem, paths in found.items()}
 
 
-def empty_tables() -> None:
-    for resource in reversed(RESOURCES.values()):
+def empty_tables() -> dict[str, int]:
+    """How many rows each had."""
+    removed = {}
+    for stem, resource in reversed(RESOURCES.items()):
         rows = resource._meta.model.objects.all()
+        removed[stem] = rows.count()
         rows._raw_delete(rows.db)  # nothing refers to them any more: no need to collect what does
+    return removed
 
 
-def load(files: dict[str, Path], encoding: str) -> tuple[dict[str, Counts], dict[str, Faults]]:
+def load(
+    files: dict[str, Path], encoding: str, removed: dict[str, int]
+) -> tuple[dict[str, Counts], dict[str, Faults]]:
     """Store every row that is right, and find every fault; in the caller's transaction."""
     counts = {}
     faults = {stem: Faults() for stem in files}
@@ -121,11 +130,18 @@ def load(files: dict[str, Path], encoding: str) -> tuple[dict[str, Counts], dict
     for stem, path in files.items():
         with path.open("rb") as file:
             rows = read_rows(file, resources[stem].columns(), faults[stem], encoding)
-            table = TableLoad(resources[stem], faults[stem], doubtful)
+            source = Source.of(file, path.name)
+            table = TableLoad(resources[stem], faults[stem], doubtful, source, removed.get(stem, 0))
             counts[stem] = table.run(with_progress(rows, file, path.name))
     for stem, resource in resources.items():
         resource.finish(faults[stem], doubtful)
     return counts, faults
+
+
+def record_refusals(files: dict[str, Path], faults: dict[str, Faults]) -> None:
+    for stem, path in files.items():
+        with path.open("rb") as file:
+            record_refusal(RESOURCES[stem]._meta.model, *Source.of(file, path.name), faults[stem].count)
 
 
 def with_progress(rows: Iterable[Row], file: BinaryIO, name: str) -> Iterable[Row]:

@@ -1,0 +1,283 @@
+"""What staff see of the book and of its trail."""
+
+from decimal import Decimal
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.forms import Form
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from .book_admin import BookAdmin, CappedPaginator, ShownRows
+from .models import Borrower, Credit, Dictionary, Payment
+from .resources import BorrowerResource, CreditResource, DictionaryResource, PaymentResource
+from .trail import Change, Load
+
+
+def money(amount: Decimal) -> str:
+    return number_format(amount, decimal_pos=2, force_grouping=True)
+
+
+class CreditInline(ShownRows):
+    model = Credit
+    fk_name = "borrower"
+    fields = readonly_fields = (
+        "id",
+        "issuance_date",
+        "return_date",
+        "actual_return_date",
+        "body",
+        "percent",
+    )
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Borrower)
+class BorrowerAdmin(BookAdmin):
+    resource_classes = [BorrowerResource]
+    list_display = ("id", "login", "registration_date", "credit_count", "lent")
+    list_display_links = ("id", "login")
+    list_filter = ("registration_date",)
+    date_hierarchy = "registration_date"
+    search_fields = ("login",)
+    search_help_text = _("A part of the login, or the id.")
+    ordering = ("-id",)
+    inlines = (CreditInline,)
+
+    def shown(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        found: Any = rows
+        return found.with_credits()
+
+    def view_on_site(self, row: Borrower) -> str:
+        return f"{reverse('user_credits_page')}?user_id={row.pk}"
+
+    @admin.display(description=_("credits"))
+    def credit_count(self, row: Borrower) -> int:
+        return row.credit_count
+
+    @admin.display(description=_("lent in all"))
+    def lent(self, row: Borrower) -> str:
+        return money(row.lent)
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = _("state")
+    parameter_name = "state"
+    OVERPAID = "overpaid"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [
+            (Credit.OPEN, _("open, in term")),
+            (Credit.OVERDUE, _("overdue")),
+            (Credit.CLOSED, _("closed")),
+            (self.OVERPAID, _("body overpaid")),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        rows: Any = queryset
+        state = self.value()
+        if state == self.OVERPAID:
+            return rows.overpaid()
+        return rows.in_state(state, timezone.localdate()) if state in Credit.STATES else rows
+
+
+class PaymentInline(ShownRows):
+    model = Payment
+    fk_name = "credit"
+    fields = ("payment_date", "type", "sum")
+    extra = 1
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("type")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and not self.are_many(obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and not self.are_many(obj)
+
+
+@admin.register(Credit)
+class CreditAdmin(BookAdmin):
+    resource_classes = [CreditResource]
+    list_display = (
+        "id",
+        "borrower",
+        "issuance_date",
+        "return_date",
+        "actual_return_date",
+        "amount",
+        "interest",
+        "paid_body",
+        "paid_interest",
+    )
+    list_filter = (StateFilter, "issuance_date", "return_date", "actual_return_date")
+    date_hierarchy = "issuance_date"
+    search_fields = ("id",)
+    search_help_text = _("The id of the credit or its borrower, or a part of the login.")
+    autocomplete_fields = ("borrower",)
+    ordering = ("-id",)
+    totals = ("body", "percent")
+    inlines = (PaymentInline,)
+
+    def shown(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        found: Any = rows
+        return found.with_payments().select_related("borrower")
+
+    @admin.display(description=_("body"), ordering="body")
+    def amount(self, row: Credit) -> str:
+        return money(row.body)
+
+    @admin.display(description=_("interest"), ordering="percent")
+    def interest(self, row: Credit) -> str:
+        return money(row.percent)
+
+    @admin.display(description=_("body paid"))
+    def paid_body(self, row: Credit) -> str:
+        return money(row.body_payments)
+
+    @admin.display(description=_("interest paid"))
+    def paid_interest(self, row: Credit) -> str:
+        return money(row.percent_payments)
+
+    def save_related(self, request: HttpRequest, form: Form, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        warn_if_overpaid(request, form.instance)  # type: ignore[attr-defined]
+
+
+def warn_if_overpaid(request: HttpRequest, credit: Credit) -> None:
+    names = {"body": _("body"), "percent": _("interest")}
+    for kind, amount in credit.overpaid().items():
+        text = _(
+            "Credit %(id)d: %(amount)s more was paid for %(kind)s than is owed. It is stored all the same."
+        )
+        messages.warning(request, text % {"id": credit.pk, "amount": money(amount), "kind": names[kind]})
+
+
+@admin.register(Payment)
+class PaymentAdmin(BookAdmin):
+    resource_classes = [PaymentResource]
+    list_display = ("id", "credit_link", "borrower", "payment_date", "type", "amount")
+    list_filter = ("type", "payment_date")
+    date_hierarchy = "payment_date"
+    search_fields = ("id",)
+    search_help_text = _("The id of the payment or its credit, or a part of the borrower's login.")
+    autocomplete_fields = ("credit",)
+    ordering = ("-id",)
+    totals = ("sum",)
+    list_select_related = ("credit__borrower", "type")
+
+    @admin.display(description=_("credit"), ordering="credit")
+    def credit_link(self, row: Payment) -> SafeString:
+        address = reverse("admin:credits_credit_change", args=[row.credit_id])
+        return format_html('<a href="{}">{}</a>', address, row.credit_id)
+
+    @admin.display(description=_("borrower"))
+    def borrower(self, row: Payment) -> str:
+        return row.credit.borrower.login
+
+    @admin.display(description=_("sum"), ordering="sum")
+    def amount(self, row: Payment) -> str:
+        return money(row.sum)
+
+    def save_model(self, request: HttpRequest, obj: Payment, form: Form, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        warn_if_overpaid(request, obj.credit)
+
+
+@admin.register(Dictionary)
+class DictionaryAdmin(BookAdmin):
+    resource_classes = [DictionaryResource]
+    list_display = ("id", "name")
+    list_display_links = ("id", "name")
+    search_fields = ("name",)
+    ordering = ("id",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and (obj is None or obj.pk not in Dictionary.FIXED)
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)  # the four that all rests on might be among them
+        return actions
+
+
+class TrailAdmin(admin.ModelAdmin):
+    """To read: nothing here alters the trail."""
+
+    actions = None
+    actions_on_bottom = True  # or else the list would have an inline style
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    list_select_related = ("account",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Change)
+class ChangeAdmin(TrailAdmin):
+    list_display = ("moment", "account", "via", "table", "object_id", "action", "what")
+    list_filter = ("action", "table", "moment")
+    search_fields = ("=object_id",)
+    search_help_text = _("The id of what was changed.")
+    fields = readonly_fields = ("moment", "account", "via", "load", "table", "object_id", "action", "what")
+
+    @admin.display(description=_("before → after"))
+    def what(self, row: Change) -> SafeString:
+        return format_html('<ul class="changes">{}</ul>', row.as_items())
+
+
+@admin.register(Load)
+class LoadAdmin(TrailAdmin):
+    list_display = (
+        "moment",
+        "file",
+        "table",
+        "account",
+        "via",
+        "outcome",
+        "new",
+        "changed",
+        "unchanged",
+        "faults",
+    )
+    list_display_links = ("moment", "file")
+    list_filter = ("outcome", "table", "moment")
+    search_fields = ("file", "=digest")
+    search_help_text = _("A part of the file's name, or its SHA-256.")
+    fields = readonly_fields = (
+        "moment",
+        "account",
+        "via",
+        "table",
+        "file",
+        "digest",
+        "outcome",
+        "new",
+        "changed",
+        "unchanged",
+        "removed",
+        "faults",
+        "sums",
+        "rows_digest",
+    )

@@ -1,0 +1,413 @@
+"""What the admin of every table of the book shares: lists, files in and out, the trail."""
+
+import csv
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from functools import cached_property
+from tempfile import TemporaryFile
+from typing import Any
+from uuid import uuid4
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.utils import label_for_field, unquote
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.core.paginator import Paginator
+from django.db import DatabaseError
+from django.db.models import Model, QuerySet
+from django.http import (
+    FileResponse,
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+from import_export.admin import ImportExportMixin
+from import_export.formats.base_formats import CSV, XLSX, Format
+from import_export.forms import ConfirmImportForm, ExportForm, ImportForm
+from openpyxl import Workbook
+
+from .loading import Preview
+from .models import Dictionary
+from .money import MoneySum
+from .resources import BookResource
+from .trail import Change, Load, Upload
+
+COUNTED = 100_000  # rows; what lies beyond isn't counted, added up or paged through
+MAX_BYTES = 10 * 2**20  # of a file to import
+MAX_XLSX_ROWS = 200_000
+KEPT_FOR = timedelta(hours=12)  # an upload that nobody confirms
+
+
+class CappedPaginator(Paginator):
+    """Counts as far as a person would page."""
+
+    @cached_property
+    def counted(self) -> int:
+        rows: Any = self.object_list
+        return rows.order_by().values("pk")[: COUNTED + 1].count()
+
+    @cached_property
+    def count(self) -> int:
+        return min(self.counted, COUNTED)
+
+    @property
+    def is_capped(self) -> bool:
+        return self.counted > COUNTED
+
+
+class BookChangeList(ChangeList):
+    """A page of rows with all that is shown of them, in two queries; and the totals of all pages."""
+
+    totals: list[tuple[str, Any]] = []
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        staff: Any = self.model_admin
+        pks = [row.pk for row in self.result_list]
+        rows = staff.shown(self.model._default_manager.filter(pk__in=pks)).in_bulk()
+        self.result_list = [rows[pk] for pk in pks]
+        if staff.totals and not self.paginator.is_capped:
+            sums = self.queryset.order_by().aggregate(
+                **{f"{name}_total": MoneySum(name) for name in staff.totals}
+            )
+            labels: list[Any] = [label_for_field(name, self.model, staff) for name in staff.totals]
+            self.totals = [
+                (capfirst(label), amount) for label, amount in zip(labels, sums.values(), strict=True)
+            ]
+
+
+class TableFile(Format):
+    """CSV or XLSX, told apart by content; read by files.py from the Upload as it is."""
+
+    def __init__(self, encoding: str | None = None) -> None:
+        """The encoding is found out."""
+
+    def get_title(self) -> str:
+        return "CSV, XLSX"
+
+    def can_import(self) -> bool:
+        return True
+
+    def create_dataset(self, upload: Upload) -> Upload:
+        return upload
+
+
+class UploadStorage:
+    """Where import-export keeps a file between preview and import: in the database."""
+
+    def __init__(self, name: str = "", **kwargs: Any) -> None:
+        self.name = name
+
+    def read(self) -> Upload:
+        return Upload.objects.get(key=self.name)
+
+    def remove(self) -> None:
+        Upload.objects.filter(key=self.name).delete()
+
+
+class UploadForm(ImportForm):
+    import_file = forms.FileField(
+        label=_("File"),
+        help_text=_(
+            "CSV or XLSX, at most %(size)d MB and %(rows)d rows. manage.py load_data takes larger ones."
+        )
+        % {"rows": BookResource.max_rows, "size": MAX_BYTES // 2**20},
+        widget=forms.FileInput(attrs={"accept": ".csv,.tsv,.txt,.xlsx"}),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["format"].widget = forms.HiddenInput()
+        self.fields["format"].required = False
+        self.fields["resource"].label = _("Columns")
+
+    @property
+    def media(self) -> forms.Media:
+        return forms.Media()
+
+    def clean_format(self) -> str:
+        return "0"
+
+    def clean_import_file(self) -> Any:
+        file = self.cleaned_data["import_file"]
+        if file.size > MAX_BYTES:
+            message = _(
+                "The file has %(found).1f MB; expected at most %(most)d. "
+                "manage.py load_data takes larger ones."
+            )
+            raise forms.ValidationError(message % {"found": file.size / 2**20, "most": MAX_BYTES // 2**20})
+        return file
+
+
+class ConfirmForm(ConfirmImportForm):
+    def clean_format(self) -> str:
+        return "0"
+
+
+class PlainKinds:
+    """What a payment or a plan is about is chosen among two: no pop-ups beside it."""
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
+        if db_field.related_model is Dictionary:
+            for pop_up in ("add", "change", "delete", "view"):
+                setattr(field.widget, f"can_{pop_up}_related", False)
+            field.choices = list(field.choices)  # asked for once, not for each row of a form
+        return field
+
+
+class BookAdmin(PlainKinds, ImportExportMixin, admin.ModelAdmin):
+    """A table of the book.
+
+    resource_classes: the first reads and writes the table's file, others only read.
+    totals: columns of money whose sum is shown below the list.
+    """
+
+    totals: tuple[str, ...] = ()
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    save_on_top = True
+    actions = ["export_csv", "export_xlsx"]
+    object_history_template = "admin/trail.html"
+    import_export_change_list_template = "admin/book_change_list.html"
+    import_template_name = "admin/import_export/import.html"
+    export_template_name = "admin/import_export/export.html"
+    import_form_class = UploadForm
+    confirm_form_class = ConfirmForm
+    export_form_class = ExportForm
+    import_formats = [TableFile]
+    export_formats = [CSV, XLSX]
+    tmp_storage_class = UploadStorage
+
+    # Lists
+
+    def shown(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """The rows of a page with all that the list shows of them."""
+        related: Any = self.list_select_related
+        return rows.select_related(*related) if related else rows
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return BookChangeList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        rows: Any = queryset
+        return rows.found(term) if term else rows, False
+
+    # Files in
+
+    def get_urls(self) -> list[Any]:
+        name = "{}_{}_template".format(*self.get_model_info())
+        view = self.admin_site.admin_view(self.template_view)
+        return [path("template.<str:kind>", view, name=name), *super().get_urls()]
+
+    def has_import_permission(self, request: HttpRequest) -> bool:
+        return self.has_add_permission(request) and self.has_change_permission(request)
+
+    def write_to_tmp_storage(self, import_file: Any, input_format: Format) -> UploadStorage:
+        Upload.objects.filter(moment__lt=timezone.now() - KEPT_FOR).delete()
+        upload = Upload.objects.create(
+            key=uuid4().hex, name=import_file.name[:255], content=import_file.read()
+        )
+        return UploadStorage(upload.key)
+
+    def get_resource_index(self, form: Any) -> int:
+        index = super().get_resource_index(form)
+        if not 0 <= index < len(self.resource_classes):
+            raise SuspiciousOperation("There are no such columns.")
+        return index
+
+    def import_action(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        return self.attempted(super().import_action, request, **kwargs)
+
+    def process_import(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        return self.attempted(super().process_import, request, **kwargs)
+
+    def attempted(
+        self, view: Callable[..., HttpResponseBase], request: HttpRequest, **kwargs: Any
+    ) -> HttpResponseBase:
+        problem: Any
+        try:
+            return view(request, **kwargs)
+        except Upload.DoesNotExist:
+            problem = _("The file isn't kept any more. Choose it once again.")
+        except DatabaseError as error:
+            problem = _("Nothing was stored: the database refused (%s). Try again.") % error
+        messages.error(request, problem)
+        return HttpResponseRedirect(reverse("admin:{}_{}_import".format(*self.get_model_info())))
+
+    def process_result(self, result: Preview, request: HttpRequest) -> HttpResponseBase:
+        if result.has_errors():  # the book has changed since the preview
+            form = self.create_import_form(request)
+            form.is_bound = False
+            context = {
+                **self.admin_site.each_context(request),
+                "title": _("Import"),
+                "form": form,
+                "opts": self.opts,
+                "result": result,
+            }
+            return TemplateResponse(request, [self.import_template_name], context)
+        messages.success(
+            request,
+            _("Imported %(file)s: %(counts)s.") % {"file": result.source.name, "counts": result.counts},
+        )
+        return HttpResponseRedirect(reverse("admin:{}_{}_changelist".format(*self.get_model_info())))
+
+    # Files out
+
+    def get_export_resource_classes(self, request: HttpRequest) -> list[type[BookResource]]:
+        return self.resource_classes[:1]
+
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def template_view(self, request: HttpRequest, kind: str) -> HttpResponseBase:
+        """A file with the header alone; ?resource= of which columns."""
+        if not self.has_import_permission(request):
+            raise PermissionDenied
+        classes = self.get_import_resource_classes(request)
+        number = request.GET.get("resource", "0")
+        if kind not in WRITERS or not (number.isascii() and number.isdigit() and int(number) < len(classes)):
+            raise Http404
+        return download(classes[int(number)](), [], kind, f"{self.opts.model_name}-template")
+
+    def _do_file_export(
+        self, file_format: Format, request: HttpRequest, queryset: QuerySet[Any], export_form: Any = None
+    ) -> HttpResponseBase:
+        kind = file_format.get_extension()
+        rows = self.model._default_manager.filter(pk__in=queryset.order_by().values("pk")).order_by("pk")
+        if kind == "xlsx" and rows.values("pk")[: MAX_XLSX_ROWS + 1].count() > MAX_XLSX_ROWS:
+            raise ValueError(
+                _("XLSX holds at most %d rows here. Choose CSV, or filter the list.") % MAX_XLSX_ROWS
+            )
+        name = f"{self.opts.model_name}-{timezone.localdate()}"
+        return download(self.resource_classes[0](), rows.iterator(chunk_size=2000), kind, name)
+
+    @admin.action(description=_("Export selected rows as CSV"), permissions=["view"])
+    def export_csv(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase:
+        return self._do_file_export(CSV(), request, queryset)
+
+    @admin.action(description=_("Export selected rows as XLSX"), permissions=["view"])
+    def export_xlsx(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
+        try:
+            return self._do_file_export(XLSX(), request, queryset)
+        except ValueError as error:
+            messages.error(request, str(error))
+            return None
+
+    # The trail
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """What became of the object, from the trail."""
+        row = self.get_object(request, unquote(object_id))
+        if row is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        if not self.has_view_permission(request, row):
+            raise PermissionDenied
+        table = self.opts.label_lower
+        changes = Change.objects.of_object(table, row.pk).select_related("account", "load")
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("History: %s") % row,
+            "opts": self.opts,
+            "object": row,
+            "page": Paginator(changes, 50).get_page(request.GET.get("page")),
+            "loads": Load.objects.select_related("account").bringing(table, row.pk),
+        }
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, self.object_history_template, context)
+
+
+class ShownRows(PlainKinds, admin.TabularInline):
+    """Rows that belong to an object, the latest ones; read-only where there are more than fit."""
+
+    most = 50
+    extra = 0
+    template = "admin/shown_rows.html"
+    show_change_link = True
+    fk_name: str
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        formset: Any = super().get_formset(request, obj, **kwargs)
+        most, many = self.most, self.are_many(obj)
+
+        class Latest(formset):
+            are_many = many
+
+            def get_queryset(self) -> Any:
+                if not hasattr(self, "_latest"):
+                    rows = super().get_queryset()
+                    self._latest = list(rows.order_by("-pk")[:most])[::-1] if self.instance.pk else []
+                return self._latest
+
+        return Latest
+
+    def are_many(self, obj: Model | None) -> bool:
+        if obj is None:
+            return False
+        rows = self.model._default_manager.filter(**{self.fk_name: obj})
+        return rows[: self.most + 1].count() > self.most
+
+    def all_url(self) -> str:
+        """The list of all of them; the id of what they belong to comes last."""
+        address = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+        return f"{address}?{self.fk_name}__id__exact="
+
+
+# Writing files
+
+
+def text_lines(resource: BookResource, rows: Iterable[Any]) -> Iterator[str]:
+    """UTF-8 with a byte order mark, by which spreadsheet programs know it."""
+
+    class Line:
+        def write(self, line: str) -> str:
+            return line
+
+    writer = csv.writer(Line())
+    yield "\ufeff"
+    yield writer.writerow(resource.columns())
+    for row in rows:
+        yield writer.writerow(resource.shown(row))
+
+
+def text_download(resource: BookResource, rows: Iterable[Any]) -> StreamingHttpResponse:
+    return StreamingHttpResponse(text_lines(resource, rows), content_type="text/csv; charset=utf-8")
+
+
+def workbook_download(resource: BookResource, rows: Iterable[Any]) -> FileResponse:
+    book = Workbook(write_only=True)
+    sheet = book.create_sheet(resource._meta.model._meta.model_name)
+    sheet.freeze_panes = "A2"
+    sheet.append(resource.columns())
+    for row in rows:
+        sheet.append(resource.typed(row))
+    file = TemporaryFile()  # noqa: SIM115  # the response closes it
+    book.save(file)
+    file.seek(0)
+    return FileResponse(file, content_type=XLSX.CONTENT_TYPE)
+
+
+WRITERS = {"csv": text_download, "xlsx": workbook_download}
+
+
+def download(resource: BookResource, rows: Iterable[Any], kind: str, name: str) -> HttpResponseBase:
+    response: HttpResponseBase = WRITERS[kind](resource, rows)
+    response["Content-Disposition"] = f'attachment; filename="{name}.{kind}"'
+    response["Cache-Control"] = "private, no-cache"
+    return response

@@ -1,0 +1,290 @@
+"""The trail: who loaded or changed what in the book, when, and what was there before.
+
+It is written where the book is (writing.py, loading.py), in the same transaction, so that there is no change
+without a record and no record without a change. Its tables are no part of the book.
+"""
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Self
+
+from django.apps import apps
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from .money import ZERO, rounded
+
+Values = dict[str, Any]  # of a row: {field: value}
+
+current_request: ContextVar[HttpRequest | None] = ContextVar("current_request", default=None)
+current_load: ContextVar["Load | None"] = ContextVar("current_load", default=None)
+
+
+def trail_middleware(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Lets the trail know whose request it is that writes."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        token = current_request.set(request)
+        try:
+            return get_response(request)
+        finally:
+            current_request.reset(token)
+
+    return middleware
+
+
+def actor() -> Values:
+    """The account that acts now, if any, and by what: the address of a request, or a command."""
+    if request := current_request.get():
+        user = getattr(request, "user", None)  # a token's too: DRF sets it when it has authenticated
+        known = user is not None and user.is_authenticated
+        return {"account": user if known else None, "via": request.path[:200]}
+    return {"account": None, "via": " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])[:200]}
+
+
+def tables() -> list[tuple[str, Any]]:
+    """The tables of the book, as choices."""
+    from .writing import BookModel
+
+    models_ = [model for model in apps.get_models() if issubclass(model, BookModel)]
+    return [(model._meta.label_lower, model._meta.verbose_name_plural) for model in models_]
+
+
+class RecordQuerySet(models.QuerySet[Any]):
+    def of_object(self, table: str, pk: Any) -> Self:
+        return self.filter(table=table, object_id=pk)
+
+    def bringing(self, table: str, pk: int) -> list[Any]:
+        """The loads that brought the object as a new row."""
+        loads = self.filter(table=table, outcome=Load.STORED, first_id__lte=pk, last_id__gte=pk)
+        return [load for load in loads if any(first <= pk <= last for first, last in load.ids)]
+
+    def last_ones(self, number: int) -> Self:
+        return self.select_related("account").order_by("-pk")[:number]
+
+
+class Record(models.Model):
+    moment = models.DateTimeField(_("when"), default=timezone.now, editable=False)
+    account = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,  # accounts are switched off, not deleted
+        null=True,
+        related_name="+",
+        verbose_name=_("account"),
+    )
+    via = models.CharField(_("by way of"), max_length=200)
+    table = models.CharField(_("table"), max_length=50, choices=tables)
+
+    objects = RecordQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+        default_permissions = ("view",)
+        ordering = ("-pk",)
+
+
+class Load(Record):
+    """One file on its way into one table. Its new rows have no other record; its changed ones do."""
+
+    STORED, REFUSED = "stored", "refused"
+
+    file = models.CharField(_("file"), max_length=255)
+    digest = models.CharField(_("SHA-256 of the file"), max_length=64)
+    outcome = models.CharField(
+        _("outcome"), max_length=10, choices=[(STORED, _("stored")), (REFUSED, _("refused"))]
+    )
+    new = models.PositiveIntegerField(_("new"), default=0)
+    changed = models.PositiveIntegerField(_("changed"), default=0)
+    unchanged = models.PositiveIntegerField(_("unchanged"), default=0)
+    removed = models.PositiveIntegerField(_("removed before"), default=0)
+    faults = models.PositiveIntegerField(_("faults"), default=0)
+    sums = models.JSONField(_("sums of the new rows"), default=dict)
+    rows_digest = models.CharField(_("SHA-256 of the new rows"), max_length=64)
+    # The ids of the new rows, as [[first, last], …], and their bounds.
+    ids = models.JSONField(default=list)
+    first_id = models.BigIntegerField(null=True)
+    last_id = models.BigIntegerField(null=True)
+
+    class Meta(Record.Meta):
+        db_table = "trail_load"
+        verbose_name = _("import")
+        verbose_name_plural = _("imports")
+        indexes = [models.Index(fields=["table", "first_id"], name="load_of_table")]
+
+    def __str__(self) -> str:
+        return f"{self.file}, {timezone.localtime(self.moment):%Y-%m-%d %H:%M}"
+
+
+class Change(Record):
+    """One row added, changed or deleted; fields is {name: [before, after]}, null where there was no row."""
+
+    ADDED, CHANGED, DELETED = "added", "changed", "deleted"
+
+    object_id = models.BigIntegerField(_("id"), null=True)  # MySQL doesn't tell those of a bulk_create
+    action = models.CharField(
+        _("action"),
+        max_length=10,
+        choices=[(ADDED, _("added")), (CHANGED, _("changed")), (DELETED, _("deleted"))],
+    )
+    fields = models.JSONField(_("before and after"), encoder=DjangoJSONEncoder)
+    load = models.ForeignKey(
+        Load, models.PROTECT, null=True, related_name="changes", verbose_name=_("import")
+    )
+
+    class Meta(Record.Meta):
+        db_table = "trail_change"
+        verbose_name = _("change")
+        verbose_name_plural = _("changes")
+        indexes = [models.Index(fields=["table", "object_id"], name="change_of_object")]
+
+    def __str__(self) -> str:
+        return f"{self.get_table_display()} {self.object_id}: {self.get_action_display()}"
+
+    def as_items(self) -> SafeString:
+        """Each field with its value before and after, as items of a list."""
+        return format_html_join(
+            "",
+            "<li>{}: {} → {}</li>",
+            (
+                (name, *("–" if value is None else value for value in pair))
+                for name, pair in self.fields.items()
+            ),
+        )
+
+
+class Upload(models.Model):
+    """A file between its preview and its import, where all worker processes find it."""
+
+    key = models.CharField(max_length=32, primary_key=True)
+    name = models.CharField(max_length=255)
+    content = models.BinaryField()
+    moment = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        db_table = "trail_upload"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def columns(model: type[models.Model]) -> list[str]:
+    return [field.attname for field in model._meta.concrete_fields]
+
+
+def stored_values(model: type[models.Model], pks: Iterable[Any]) -> dict[Any, Values]:
+    """{pk: values} as the database has them now, locked until the transaction ends."""
+    wanted, names = list(pks), columns(model)
+    found: dict[Any, Values] = {}
+    for start in range(0, len(wanted), 500):
+        rows = model._base_manager.select_for_update().filter(pk__in=wanted[start : start + 500])
+        found |= {row["id"]: row for row in rows.order_by().values(*names)}
+    return found
+
+
+def given_values(row: models.Model) -> Values:
+    """The values of an instance as the database will have them."""
+    values = {}
+    fields: tuple[Any, ...] = row._meta.concrete_fields
+    for field in fields:
+        value = (field.target_field if field.is_relation else field).to_python(getattr(row, field.attname))
+        values[field.attname] = rounded(value) if isinstance(value, Decimal) else value
+    return values
+
+
+def record_changes(model: type[models.Model], before: dict[Any, Values], after: dict[Any, Values]) -> None:
+    """What became of each row, by pk: in `after` alone it is new, in `before` alone it is gone."""
+    record_rows(model, ((pk, before.get(pk), after.get(pk)) for pk in before | after))
+
+
+def record_rows(model: type[models.Model], rows: Iterable[tuple[Any, Values | None, Values | None]]) -> None:
+    """(pk, before, after) of each."""
+    common = actor() | {"table": model._meta.label_lower, "load": current_load.get()}
+    changes = []
+    for pk, old, new in rows:
+        fields = {}
+        for name in columns(model):
+            pair = [old and old[name], new and new[name]]
+            if pair[0] != pair[1] or old is None or new is None:
+                fields[name] = pair
+        if fields:
+            action = Change.ADDED if old is None else Change.DELETED if new is None else Change.CHANGED
+            changes.append(Change(**common, object_id=pk, action=action, fields=fields))
+    if changes:
+        Change.objects.bulk_create(changes, batch_size=500)
+
+
+class LoadRecord:
+    """The record of a load while it runs: what it stores, in sums and digests."""
+
+    def __init__(self, model: type[models.Model], file: str, digest: str, removed: int = 0) -> None:
+        self.load = Load(
+            **actor(),
+            table=model._meta.label_lower,
+            file=file[:255],
+            digest=digest,
+            outcome=Load.STORED,
+            removed=removed,
+        )
+        self.names = columns(model)
+        self.money = {
+            f.attname: ZERO for f in model._meta.concrete_fields if isinstance(f, models.DecimalField)
+        }
+        self.rows = hashlib.sha256()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Rows changed meanwhile are this load's."""
+        self.load.save()
+        token = current_load.set(self.load)
+        try:
+            yield
+        finally:
+            current_load.reset(token)
+
+    def add(self, rows: list[Any]) -> None:
+        """New rows, in the order of the file."""
+        for row in rows:
+            values = [getattr(row, name) for name in self.names]
+            self.rows.update((";".join(map(str, values)) + "\n").encode())
+        for name in self.money:
+            self.money[name] += sum((getattr(row, name) for row in rows), ZERO)
+        for pk in sorted(row.pk for row in rows):
+            if self.load.ids and self.load.ids[-1][1] == pk - 1:
+                self.load.ids[-1][1] = pk
+            else:
+                self.load.ids.append([pk, pk])
+
+    def finish(self, new: int, changed: int, unchanged: int) -> None:
+        self.load.new, self.load.changed, self.load.unchanged = new, changed, unchanged
+        self.load.sums = {name: str(amount) for name, amount in self.money.items()}
+        self.load.rows_digest = self.rows.hexdigest()
+        if ids := self.load.ids:
+            self.load.first_id, self.load.last_id = min(ids)[0], max(last for first, last in ids)
+        self.load.save()
+
+
+def record_refusal(model: type[models.Model], file: str, digest: str, faults: int) -> None:
+    """A file of which nothing is stored; outside its transaction."""
+    Load.objects.create(
+        **actor(),
+        table=model._meta.label_lower,
+        file=file[:255],
+        digest=digest,
+        outcome=Load.REFUSED,
+        faults=faults,
+    )

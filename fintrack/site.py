@@ -1,0 +1,97 @@
+"""The admin as a place: who may enter, and what they see first."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from credits.book_admin import COUNTED, CappedPaginator
+from credits.models import Borrower, Credit, Payment
+from credits.trail import Load
+from plans.models import Plan
+
+from .access import is_staff
+
+METHODS = ["GET", "HEAD", "POST"]
+
+# What libraries and apps are called here.
+NAMES = {"auth": _("Accounts"), "credits": _("The book and its trail"), "knox": _("Tokens of programs")}
+
+
+class StaffSite(AdminSite):
+    """Entered by editors and administrators, by their role: is_staff of an account means nothing."""
+
+    site_title = site_header = "FinTrack"
+    index_title = _("The book")
+    index_template = "admin/dashboard.html"
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        return is_staff(request.user)
+
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
+        entered: Any = super().admin_view(view, cacheable)
+
+        def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if request.user.is_authenticated and not self.has_permission(request):
+                raise PermissionDenied
+            if request.method not in METHODS:
+                return HttpResponseNotAllowed(METHODS)
+            return entered(request, *args, **kwargs)
+
+        return inner
+
+    @login_not_required
+    def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponseBase:  # type: ignore[override]
+        """There is one page to sign in, for all."""
+        index = reverse("admin:index")
+        if self.has_permission(request):
+            return HttpResponseRedirect(index)
+        return redirect_to_login(request.GET.get("next") or index)
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> Any:
+        apps = super().get_app_list(request, app_label)
+        for app in apps:
+            app["name"] = NAMES.get(app["app_label"], app["name"])
+        return apps
+
+    def index(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        return super().index(request, dashboard() | (extra_context or {}))
+
+
+def dashboard() -> dict[str, Any]:
+    """The book's state, as far as people count, and its last imports."""
+    today = timezone.localdate()
+    counted = [
+        (_("Borrowers"), "credits_borrower", "", Borrower.objects.all()),
+        (_("Credits"), "credits_credit", "", Credit.objects.all()),
+        *(
+            (label, "credits_credit", f"?state={state}", Credit.objects.in_state(state, today))
+            for state, label in ((Credit.OPEN, _("Credits in term")), (Credit.OVERDUE, _("Overdue credits")))
+        ),
+        (_("Payments"), "credits_payment", "", Payment.objects.all()),
+        (_("Plans"), "plans_plan", "", Plan.objects.all()),
+    ]
+    return {
+        "counts": [
+            (label, f"{reverse(f'admin:{table}_changelist')}{query}", counted_up(rows))
+            for label, table, query, rows in counted
+        ],
+        "last_issuance": Credit.objects.last_day(today),
+        "last_payment": Payment.objects.last_day(today),
+        "loads": Load.objects.last_ones(10),
+        "this_year": today.year,
+    }
+
+
+def counted_up(rows: QuerySet[Any]) -> str:
+    found = CappedPaginator(rows.order_by("pk"), 1)
+    return f"> {COUNTED:,}" if found.is_capped else f"{found.count:,}"

@@ -1,0 +1,80 @@
+"""What staff see of the plans: a list, and a year in one form."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import path, register_converter
+from django.urls.converters import IntConverter
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from credits.admin import money
+from credits.book_admin import BookAdmin
+
+from .forms import YearForm
+from .models import Plan
+from .resources import PlanResource, PlanUploadResource
+
+
+class YearConverter(IntConverter):
+    regex = "19[0-9]{2}|2[0-9]{3}"
+
+
+register_converter(YearConverter, "year")
+
+
+@admin.register(Plan)
+class PlanAdmin(BookAdmin):
+    resource_classes = [PlanResource, PlanUploadResource]
+    import_export_change_list_template = "admin/plans/plan/change_list.html"
+    list_display = ("month", "category", "amount")
+    list_filter = ("category",)
+    date_hierarchy = "period"
+    search_fields = ("period",)
+    search_help_text = _("A year or a month: 2021 or 2021-06.")
+    ordering = ("-period", "category")
+    totals = ("sum",)
+    list_select_related = ("category",)
+
+    @admin.display(description=_("month"), ordering="period")
+    def month(self, row: Plan) -> str:
+        return f"{row.period:%Y-%m}"
+
+    @admin.display(description=_("sum"), ordering="sum")
+    def amount(self, row: Plan) -> str:
+        return money(row.sum)
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.year_view)
+        return [path("year/<year:year>/", view, name="plans_plan_year"), *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().changelist_view(
+            request, {"this_year": timezone.localdate().year} | (extra_context or {})
+        )
+
+    def year_view(self, request: HttpRequest, year: int) -> HttpResponseBase:
+        for may in (self.has_add_permission, self.has_change_permission, self.has_delete_permission):
+            if not may(request):
+                raise PermissionDenied
+        form = YearForm(year, request.POST if request.method == "POST" else None)
+        if form.is_valid():
+            text = _("%(year)d: %(added)d plans added, %(changed)d changed, %(deleted)d deleted.")
+            counts = {"added": 0, "changed": 0, "deleted": 0} | form.save()
+            messages.success(request, text % {"year": year, **counts})
+            return HttpResponseRedirect(request.path)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Plans of %d") % year,
+            "opts": self.opts,
+            "form": form,
+            "media": self.media,
+            "previous": year - 1 if year > 1900 else None,
+            "next": year + 1 if year < 2999 else None,
+        }
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, "admin/plans/plan/year.html", context)

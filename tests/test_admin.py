@@ -1,0 +1,615 @@
+"""The admin: lists, rules at their fields, files in and out, the year of plans, accounts and tokens."""
+
+import re
+from datetime import date
+from decimal import Decimal
+from html import unescape
+from io import BytesIO
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from knox.models import AuthToken
+from openpyxl import load_workbook
+
+from credits import book_admin
+from credits.models import Borrower, Credit, Dictionary, Payment
+from credits.trail import Change, Load, Upload
+from fintrack.access import ADMINISTRATOR, ANALYST, EDITOR
+from plans.models import Plan
+
+from . import builders
+
+pytestmark = pytest.mark.django_db
+
+LISTS = ("credits/borrower", "credits/credit", "credits/payment", "credits/dictionary", "plans/plan")
+
+
+def html(response: Any) -> str:
+    return response.content.decode()
+
+
+def words(response: Any) -> str:
+    """The text of a page, with nothing but single spaces between."""
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", html(response))).split())
+
+
+def book(size: int) -> None:
+    for number in range(size):
+        credit = builders.credit(f"2021-06-{number + 1:02}", 100)
+        builders.payment(credit, "2021-07-01", "10.25")
+        builders.plan(f"20{number + 10}-01", 3, 1000)
+
+
+# Lists
+
+
+@pytest.mark.parametrize("table", LISTS)
+def test_list_asks_as_much_for_many_rows_as_for_few(editor, table):
+    def asked() -> int:
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            assert editor.get(f"/admin/{table}/").status_code == 200
+        return len(queries)
+
+    book(2)
+    asked()  # content types are remembered from then on
+    few = asked()
+    for number in range(20):
+        builders.payment(builders.credit("2021-05-01"), "2021-07-02", 1)
+        builders.plan(f"19{number + 10}-02", 4, 1)
+        Dictionary.objects.create(pk=100 + number, name=f"other {number}")
+    assert asked() == few
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("credits/credit/", ["Body 300.00", "Interest 0.00"]),
+        ("credits/payment/", ["Sum 30.75"]),
+        ("credits/payment/?q=1111111", []),
+        ("plans/plan/", ["Sum 3,000.00"]),
+    ],
+)
+def test_list_shows_the_totals_of_all_its_pages(editor, address, expected):
+    book(3)
+    shown = words(editor.get(f"/admin/{address}"))
+    assert re.findall(r"(?:Body|Interest|Sum) [\d,]+\.\d\d", shown) == expected
+
+
+def test_list_counts_and_adds_up_only_so_far(editor, monkeypatch):
+    monkeypatch.setattr(book_admin, "COUNTED", 2)
+    book(3)
+    shown = words(editor.get("/admin/credits/payment/"))
+    assert "more than 2 payments" in shown
+    assert "Total of all pages" not in shown
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("state=open", []),
+        ("state=overdue", ["overpaid", "owing"]),
+        ("state=closed", ["done"]),
+        ("state=overpaid", ["overpaid"]),
+        ("q=OWI", ["owing"]),
+        ("issuance_date__year=2021&issuance_date__month=5", ["done"]),
+    ],
+)
+def test_credits_are_found_by_state_login_and_month(editor, query, found):
+    for login, day, returned, paid in (
+        ("owing", "2021-06-01", None, 100),
+        ("done", "2021-05-01", date(2021, 5, 9), 100),
+        ("overpaid", "2021-06-02", None, "100.01"),
+    ):
+        borrower = builders.borrower(login=login)
+        credit = builders.credit(day, 100, borrower=borrower, actual_return_date=returned)
+        builders.payment(credit, "2021-07-01", paid)
+    rows = re.findall(r"field-borrower[^>]*>([^<]+)<", html(editor.get(f"/admin/credits/credit/?{query}")))
+    assert sorted(rows) == found
+
+
+def test_page_of_a_borrower_shows_their_credits(editor):
+    credit = builders.credit("2021-06-01", "1234.5")
+    page = html(editor.get(f"/admin/credits/borrower/{credit.borrower_id}/change/"))
+    assert f"/admin/credits/credit/{credit.pk}/change/" in page
+    assert "1234.50" in page
+    assert f"/admin/credits/credit/?borrower__id__exact={credit.borrower_id}" in page
+
+
+def test_page_of_a_credit_lets_payments_be_changed_until_they_are_many(editor, monkeypatch):
+    credit = builders.credit()
+    for number in range(3):
+        builders.payment(credit, "2021-06-05", number + 1)
+    address = f"/admin/credits/credit/{credit.pk}/change/"
+    assert 'name="payments-2-sum"' in html(editor.get(address))
+    monkeypatch.setattr("credits.admin.PaymentInline.most", 2)
+    page = html(editor.get(address))
+    assert re.findall(r'name="payments-(\d)-sum"', page) == ["2"]  # the empty row alone
+    assert "here the latest 2" in page
+    fields = form_of(credit) | {
+        "payments-TOTAL_FORMS": 3,
+        "payments-INITIAL_FORMS": 2,
+        "payments-2-payment_date": "2021-06-06",
+        "payments-2-type": 1,
+        "payments-2-sum": 7,
+    }
+    assert editor.post(address, fields).status_code == 302
+    assert sorted(credit.payments.values_list("sum", flat=True)) == [1, 2, 3, 7]
+
+
+# Rules
+
+
+def form_of(credit: Credit) -> dict[str, Any]:
+    names = ("borrower_id", "issuance_date", "return_date", "body", "percent")
+    fields = {name.removesuffix("_id"): getattr(credit, name) for name in names}
+    return fields | {"payments-TOTAL_FORMS": 0, "payments-INITIAL_FORMS": 0}
+
+
+def errors_at(response: Any) -> dict[str, list[str]]:
+    return {name: list(errors) for name, errors in response.context["adminform"].form.errors.items()}
+
+
+@pytest.mark.parametrize(
+    ("changed", "errors"),
+    [
+        (
+            {"return_date": "2021-05-31", "actual_return_date": "2021-05-30"},
+            {
+                "return_date": ["Expected the day of issuance, 2021-06-01, or later."],
+                "actual_return_date": ["Expected the day of issuance, 2021-06-01, or later."],
+            },
+        ),
+        (
+            {"issuance_date": "2021-06-06"},
+            {"issuance_date": ["Expected the day of the first payment, 2021-06-05, or earlier."]},
+        ),
+        ({"body": "-1"}, {"body": ["Ensure this value is greater than or equal to 0.00."]}),
+    ],
+)
+def test_rule_broken_by_a_credit_shows_at_the_field(editor, changed, errors):
+    credit = builders.credit("2021-06-01")
+    builders.payment(credit, "2021-06-05", 1)
+    response = editor.post(f"/admin/credits/credit/{credit.pk}/change/", form_of(credit) | changed)
+    assert (response.status_code, errors_at(response)) == (200, errors)
+
+
+def test_rule_broken_by_a_payment_shows_at_the_field(editor):
+    credit = builders.credit("2021-06-01")
+    fields = {"credit": credit.pk, "payment_date": "2021-05-31", "type": 1, "sum": 1}
+    response = editor.post("/admin/credits/payment/add/", fields)
+    assert errors_at(response) == {
+        "payment_date": ["Expected the credit's day of issuance, 2021-06-01, or later."]
+    }
+    new = form_of(credit) | {
+        "payments-TOTAL_FORMS": 1,
+        "payments-0-payment_date": "2021-05-31",
+        "payments-0-type": 1,
+        "payments-0-sum": 1,
+    }
+    response = editor.post("/admin/credits/credit/add/", new)
+    assert "Expected the credit&#x27;s day of issuance, 2021-06-01, or later." in html(response)
+    assert (Credit.objects.count(), Payment.objects.count()) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("period", "error"),
+    [
+        ("2021-06-01", "There is a plan for this month and category already."),
+        ("2021-06-02", "Expected the first day of a month."),
+    ],
+)
+def test_rule_broken_by_a_plan_shows_at_the_month(editor, period, error):
+    builders.plan("2021-06", 3, 1)
+    response = editor.post("/admin/plans/plan/add/", {"period": period, "category": 3, "sum": 5})
+    assert errors_at(response) == {"period": [error]}
+
+
+def test_payment_over_what_is_owed_is_stored_with_a_warning(editor):
+    credit = builders.credit("2021-06-01", 100)
+    fields = {"credit": credit.pk, "payment_date": "2021-06-05", "type": 1, "sum": "1100.5"}
+    response = editor.post("/admin/credits/payment/add/", fields, follow=True)
+    assert f"Credit {credit.pk}: 1,000.50 more was paid for body than is owed." in words(response)
+    assert Payment.objects.get().sum == Decimal("1100.50")
+
+
+def test_editor_may_not_delete_by_action_what_they_may_not_delete(editor, administrator):
+    credit = builders.credit()
+    fields = {"action": "delete_selected", "_selected_action": [credit.pk], "post": "yes"}
+    editor.post("/admin/credits/credit/", fields)
+    assert Credit.objects.count() == 1
+    administrator.post("/admin/credits/credit/", fields)
+    assert Credit.objects.count() == 0
+    assert Change.objects.filter(
+        table="credits.credit", action="deleted", via="/admin/credits/credit/"
+    ).exists()
+
+
+def test_four_entries_that_all_rests_on_stay(administrator):
+    assert administrator.post("/admin/credits/dictionary/1/delete/", {"post": "yes"}).status_code == 403
+    fields = {"action": "delete_selected", "_selected_action": [1], "post": "yes"}
+    administrator.post("/admin/credits/dictionary/", fields)
+    assert Dictionary.objects.filter(pk=1).exists()
+
+
+# Files in
+
+PAYMENTS = "id;credit_id;payment_date;type_id;sum\r\n"
+
+
+def preview(client: Any, table: str, name: str, content: bytes, **fields: Any) -> Any:
+    file = SimpleUploadedFile(name, content)
+    return client.post(f"/admin/{table}/import/", {"import_file": file, "resource": "0", **fields})
+
+
+def confirm(client: Any, table: str, response: Any) -> Any:
+    fields = response.context["confirm_form"].initial
+    return client.post(f"/admin/{table}/process_import/", fields, follow=True)
+
+
+def test_import_is_previewed_then_stored_and_recorded(editor):
+    credit = builders.credit("2021-06-01")
+    known = builders.payment(credit, "2021-06-05", 1)
+    same = builders.payment(credit, "2021-06-06", 2)
+    start = Change.objects.count()
+    lines = [
+        f"{known.pk};{credit.pk};05.06.2021;1;1,50",
+        f"{same.pk};{credit.pk};2021-06-06;1;2.00",
+        f"99;{credit.pk};07.06.2021;2;1 000,25",
+    ]
+    content = (PAYMENTS + "\r\n".join(lines)).encode("utf-16")
+    response = preview(editor, "credits/payment", "пл.csv", content)
+    result = response.context["result"]
+    assert str(result.counts) == "1 new, 1 changed, 1 unchanged"
+    assert result.changed == [
+        (
+            2,
+            [
+                (str(known.pk), None),
+                (str(credit.pk), None),
+                ("05.06.2021", None),
+                ("1", None),
+                ("1.50", "1.00"),
+            ],
+        )
+    ]
+    assert "1.00 → 1.50" in words(response)
+    assert (Payment.objects.count(), Load.objects.count(), Change.objects.count()) == (2, 0, start)
+
+    done = confirm(editor, "credits/payment", response)
+    assert "Imported пл.csv: 1 new, 1 changed, 1 unchanged." in words(done)
+    assert sorted(Payment.objects.values_list("sum", flat=True)) == [
+        Decimal("1.50"),
+        Decimal("2.00"),
+        Decimal("1000.25"),
+    ]
+    load = Load.objects.get()
+    assert (load.file, load.outcome, load.new, load.changed, load.unchanged, load.sums) == (
+        "пл.csv",
+        "stored",
+        1,
+        1,
+        1,
+        {"sum": "1000.25"},
+    )
+    assert load.via == "/admin/credits/payment/process_import/"
+    assert load.account is not None
+    assert load.changes.get().fields == {"sum": ["1.00", "1.50"]}
+    assert Upload.objects.count() == 0
+    history = words(editor.get("/admin/credits/payment/99/history/"))
+    assert "пл.csv added with 1 rows of one file" in history
+    assert "sum: 1.00 → 1.50" in words(editor.get(f"/admin/credits/payment/{known.pk}/history/"))
+
+
+def test_faulty_import_says_where_and_what_and_stores_nothing(editor):
+    credit = builders.credit("2021-06-01")
+    content = f"{PAYMENTS}1;{credit.pk};31.05.2021;1;5\r\n2;7777;x;3;0\r\n".encode()
+    response = preview(editor, "credits/payment", "bad.csv", content)
+    faults = [(fault.row, fault.column, fault.found) for fault in response.context["result"].listed_faults]
+    assert sorted(faults) == [
+        (2, "payment_date", "31.05.2021"),
+        (3, "payment_date", "x"),
+        (3, "sum", "0"),
+        (3, "type_id", "3"),
+    ]
+    assert "confirm_form" not in response.context
+    assert "The file has 4 faults; nothing was stored." in words(response)
+    assert Payment.objects.count() == 0
+    load = Load.objects.get()
+    assert (load.outcome, load.faults, load.file) == ("refused", 4, "bad.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"", "each column once"),
+        (b"\xd0\xcf\x11\xe0 old", "CSV or XLSX"),
+        (b"PK\x03\x04 broken", "CSV or XLSX"),
+        (PAYMENTS.encode(), "at least one row"),
+    ],
+)
+def test_file_that_is_no_table_is_a_fault(editor, content, fault):
+    response = preview(editor, "credits/payment", "odd.csv", content or b" ")
+    assert fault in words(response)
+
+
+def test_book_that_changed_since_the_preview_is_checked_again(editor):
+    credit = builders.credit("2021-06-01")
+    content = f"{PAYMENTS}1;{credit.pk};01.06.2021;1;5\r\n".encode()
+    response = preview(editor, "credits/payment", "p.csv", content)
+    Credit.objects.update(issuance_date="2021-06-02", return_date="2021-07-01")
+    done = confirm(editor, "credits/payment", response)
+    assert "the credit's issuance date, 2021-06-02, or later" in words(done)
+    assert Payment.objects.count() == 0
+
+
+def test_upload_that_is_gone_or_forged_is_said(editor):
+    fields = {
+        "import_file_name": "../../etc/passwd",
+        "original_file_name": "x",
+        "format": "7",
+        "resource": "0",
+    }
+    done = editor.post("/admin/credits/payment/process_import/", fields, follow=True)
+    assert "The file isn't kept any more." in words(done)
+    Upload.objects.create(key="a", name="a", content=b"")
+    fields |= {"import_file_name": "a", "resource": "5"}
+    assert editor.post("/admin/credits/payment/process_import/", fields).status_code == 400
+
+
+def test_large_file_is_told_about_load_data(editor, monkeypatch, settings):
+    monkeypatch.setattr(book_admin, "MAX_BYTES", 10)
+    response = preview(editor, "credits/payment", "p.csv", b"x" * 11)
+    assert "manage.py load_data takes larger ones." in words(response)
+    assert Upload.objects.count() == 0
+    settings.MAX_BODY = 100
+    assert preview(editor, "credits/payment", "p.csv", b"x" * 200).status_code == 413
+
+
+def test_plans_are_uploaded_in_the_three_columns_of_the_api_too(editor):
+    content = "month,category_name,sum\n2031-01-01,Видача,10\n2031-01-01,збір,20\n".encode()
+    response = preview(editor, "plans/plan", "plans.csv", content, resource="1")
+    assert "01.01.2031 видача 10.00" in words(response)
+    confirm(editor, "plans/plan", response)
+    assert list(Plan.objects.in_order().values_list("category", "sum")) == [(3, 10), (4, 20)]
+    again = preview(editor, "plans/plan", "plans.csv", content, resource="1")
+    assert "a month that has no plan yet for this category" in words(again)
+
+
+# Files out
+
+
+def body(response: Any) -> bytes:
+    return b"".join(response.streaming_content)
+
+
+FORMATS = {"csv": "0", "xlsx": "1"}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("table", LISTS)
+def test_export_comes_back_unchanged(editor, table, kind):
+    book(2)
+    builders.credit(borrower=builders.borrower(login="=1+1"), actual_return_date=date(2021, 6, 3))
+    builders.borrower(login="'@x")
+    content = body(editor.post(f"/admin/{table}/export/", {"format": FORMATS[kind], "resource": "0"}))
+    counts = preview(editor, table, f"t.{kind}", content).context["result"].counts
+    model = {"credits/borrower": Borrower, "credits/credit": Credit, "credits/payment": Payment}
+    model |= {"credits/dictionary": Dictionary, "plans/plan": Plan}
+    assert (counts.new, counts.changed, counts.unchanged) == (0, 0, model[table].objects.count())
+
+
+def test_export_keeps_to_filter_and_selection_and_neutralises_formulas(editor):
+    first = builders.borrower(login="=1+1", registration_date=date(2021, 1, 1))
+    second = builders.borrower(login="anna", registration_date=date(2022, 1, 1))
+    filtered = editor.post(
+        "/admin/credits/borrower/export/?registration_date__year=2021", {"format": "0", "resource": "0"}
+    )
+    text = "\ufeffid,login,registration_date\r\n"
+    assert body(filtered).decode() == f"{text}{first.pk},'=1+1,01.01.2021\r\n"
+    selected = editor.post(
+        "/admin/credits/borrower/", {"action": "export_csv", "_selected_action": [second.pk]}
+    )
+    assert body(selected).decode() == f"{text}{second.pk},anna,01.01.2022\r\n"
+    selected = editor.post(
+        "/admin/credits/borrower/", {"action": "export_xlsx", "_selected_action": [first.pk]}
+    )
+    rows = list(load_workbook(BytesIO(body(selected))).active.values)
+    assert [tuple(map(str, row)) for row in rows] == [
+        ("id", "login", "registration_date"),
+        (str(first.pk), "'=1+1", "2021-01-01 00:00:00"),
+    ]
+
+
+def test_template_is_a_file_with_the_header_alone(editor):
+    text = body(editor.get("/admin/plans/plan/template.csv?resource=1")).decode()
+    assert text == "\ufeffmonth,category_name,sum\r\n"
+    book_ = load_workbook(BytesIO(body(editor.get("/admin/credits/payment/template.xlsx"))))
+    assert list(book_.active.values) == [("id", "credit_id", "payment_date", "type_id", "sum")]
+    assert editor.get("/admin/credits/payment/template.pdf").status_code == 404
+
+
+# The year of plans
+
+
+def cells(response: Any) -> dict[str, str]:
+    """What a browser would send back."""
+    inputs = re.findall(r"<input[^>]+>", html(response))
+    found = {}
+    for each in inputs:
+        name, value = re.search(r'name="([^"]+)"', each), re.search(r'value="([^"]*)"', each)
+        if name and re.match(r"(initial-)?\d-\d+$", name[1]):
+            found[name[1]] = value[1] if value else ""
+    return found
+
+
+def test_year_is_saved_as_a_whole_beside_the_year_before(editor):
+    builders.plan("2021-01", 3, 100)
+    builders.plan("2021-02", 3, 200)
+    builders.plan("2020-01", 3, "90.5")
+    builders.credit("2020-01-31", 70)
+    response = editor.get("/admin/plans/plan/year/2021/")
+    sent = cells(response)
+    assert len(sent) == 48
+    assert (sent["3-1"], sent["3-2"], sent["4-1"]) == ("100.00", "200.00", "")
+    assert "2021-01 90.50 70.00" in words(response)
+    done = editor.post(
+        "/admin/plans/plan/year/2021/", sent | {"3-1": "", "3-2": "250.5", "4-12": "0"}, follow=True
+    )
+    assert "2021: 1 plans added, 1 changed, 1 deleted." in words(done)
+    assert [
+        (f"{p.period}", p.category_id, p.sum)
+        for p in Plan.objects.between(date(2021, 1, 1), date(2021, 12, 1)).in_order()
+    ] == [
+        ("2021-02-01", 3, Decimal("250.50")),
+        ("2021-12-01", 4, Decimal("0.00")),
+    ]
+    refused = editor.post("/admin/plans/plan/year/2021/", cells(done) | {"3-3": "5", "3-4": "-5"})
+    assert "Nothing was saved" in words(refused)
+    assert Plan.objects.count() == 3
+
+
+def test_cell_that_somebody_else_has_changed_meanwhile_is_not_overwritten(editor):
+    plan = builders.plan("2021-01", 3, 100)
+    other = builders.plan("2021-02", 3, 100)
+    sent = cells(editor.get("/admin/plans/plan/year/2021/"))
+    Plan.objects.update(sum=300)
+    response = editor.post("/admin/plans/plan/year/2021/", sent | {"3-1": "200"})
+    assert "Somebody has changed this to 300.00 meanwhile." in words(response)
+    editor.post("/admin/plans/plan/year/2021/", sent | {"4-1": "1"})
+    plan.refresh_from_db()
+    other.refresh_from_db()
+    assert (plan.sum, other.sum) == (300, 300)  # not touched: only what was changed here is stored
+
+
+# Accounts and tokens
+
+
+def test_administrator_makes_an_account_with_a_role(administrator):
+    roles = {group.name: group.pk for group in Group.objects.all()}
+    fields = {
+        "username": "olena",
+        "usable_password": "true",
+        "password1": "a long password",
+        "password2": "a long password",
+        "groups": [roles[EDITOR]],
+    }
+    assert administrator.post("/admin/auth/user/add/", fields).status_code == 302
+    account = User.objects.get(username="olena")
+    assert [group.name for group in account.groups.all()] == [EDITOR]
+    assert (account.is_superuser, account.is_staff) == (False, False)
+    client = Client()
+    client.post("/accounts/login/", {"username": "olena", "password": "a long password"})
+    assert client.get("/admin/").status_code == 200
+
+
+def test_nobody_is_raised_above_administrator(administrator):
+    other = builders.account(EDITOR)
+    above = Group.objects.create(name="Above")
+    fields = {"username": other.username, "is_active": "on", "is_superuser": "on", "is_staff": "on"}
+    assert administrator.post(f"/admin/auth/user/{other.pk}/change/", fields).status_code == 302
+    other.refresh_from_db()
+    assert (other.is_superuser, other.is_staff) == (False, False)
+    refused = administrator.post(f"/admin/auth/user/{other.pk}/change/", fields | {"groups": [above.pk]})
+    assert "groups" in errors_at(refused)
+
+
+def test_superuser_is_out_of_an_administrators_reach(administrator):
+    root = User.objects.create_superuser("root", password="a long password")
+    assert "root" not in words(administrator.get("/admin/auth/user/"))
+    assert administrator.get(f"/admin/auth/user/{root.pk}/change/").status_code == 302
+    new = {"password1": "another password", "password2": "another password", "usable_password": "true"}
+    assert administrator.post(f"/admin/auth/user/{root.pk}/password/", new).status_code == 404
+    refused = administrator.post("/admin/knox/authtoken/add/", {"user": root.pk, "days": 5})
+    assert "user" in errors_at(refused)
+    assert AuthToken.objects.count() == 0
+    root.refresh_from_db()
+    assert root.check_password("a long password")
+
+
+def test_administrator_changes_neither_their_own_role_nor_switches_themselves_off(administrator):
+    me = User.objects.get(groups__name=ADMINISTRATOR)
+    administrator.post(f"/admin/auth/user/{me.pk}/change/", {"username": me.username, "groups": []})
+    me.refresh_from_db()
+    assert me.is_active
+    assert me.groups.filter(name=ADMINISTRATOR).exists()
+
+
+def test_token_is_shown_once_works_expires_and_is_revoked(administrator, time_machine):
+    time_machine.move_to("2031-01-01T12:00Z")
+    administrator.force_login(User.objects.get(groups__name=ADMINISTRATOR))
+    program = builders.account(ANALYST)
+    made = administrator.post("/admin/knox/authtoken/add/", {"user": program.pk, "days": 30}, follow=True)
+    (token,) = re.findall(r"\b[0-9a-f]{64}\b", words(made))
+    assert token not in html(administrator.get("/admin/knox/authtoken/"))
+    stored = AuthToken.objects.get()
+    assert f"{stored.expiry:%Y-%m-%d}" == "2031-01-31"
+
+    def status() -> int:
+        return (
+            Client()
+            .get("/plans_performance?check_date=2021-01-01", headers={"authorization": f"Token {token}"})
+            .status_code
+        )
+
+    assert status() == 200
+    page = administrator.post(f"/admin/knox/authtoken/{stored.pk}/delete/")
+    assert f"{stored.token_key}… of {program.username}" in words(page)
+    administrator.post(f"/admin/knox/authtoken/{stored.pk}/delete/", {"post": "yes"})
+    assert status() == 401
+
+
+# Signing in
+
+
+def test_wrong_passwords_lock_the_name_out_at_that_address_for_a_while(time_machine):
+    time_machine.move_to("2031-01-01T12:00Z")
+    account = builders.account(EDITOR, password="a long password")
+
+    def sign_in(password: str, address: str = "10.0.0.1", name: str = account.username) -> Any:
+        fields = {"username": name, "password": password}
+        return Client(REMOTE_ADDR=address).post("/accounts/login/", fields)
+
+    assert [sign_in("wrong").status_code for _ in range(5)] == [200, 200, 200, 200, 429]
+    locked = sign_in("a long password")
+    assert locked.status_code == 429
+    assert "Too many attempts to sign in" in words(locked)
+    assert sign_in("a long password", address="10.0.0.2").status_code == 302
+    assert sign_in("wrong", name="somebody else").status_code == 200
+    time_machine.shift(16 * 60)
+    assert sign_in("a long password").status_code == 302
+
+
+def test_address_behind_the_proxy_is_the_one_it_wrote_down(settings, rf):
+    from fintrack.access import client_address
+
+    request = rf.get("/", headers={"x-forwarded-for": "1.1.1.1, 2.2.2.2"}, REMOTE_ADDR="10.0.0.1")
+    assert client_address(request) == "10.0.0.1"
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    assert client_address(request) == "2.2.2.2"
+
+
+def test_entry_follows_the_role_at_once_and_not_is_staff(client):
+    account = builders.account(ANALYST, is_staff=True)
+    client.force_login(account)
+    assert client.get("/admin/").status_code == 403
+    account.groups.set([Group.objects.get(name=EDITOR)])
+    assert client.get("/admin/").status_code == 200
+    account.groups.clear()
+    assert client.get("/admin/").status_code == 403
+
+
+def test_dashboard_shows_the_state_of_the_book_and_its_last_imports(editor):
+    book(2)
+    preview(editor, "credits/payment", "bad.csv", b"x")
+    shown = words(editor.get("/admin/"))
+    for part in ("Borrowers 2", "Overdue credits 2", "Payments 2", "Plans 2", "Last issuance 2021-06-02"):
+        assert part in shown
+    assert "bad.csv payments" in shown
+    assert "refused, 5 faults" in shown

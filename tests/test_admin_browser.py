@@ -1,0 +1,220 @@
+"""An editor's day in the admin, in Chromium; nothing that the browser complains about."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any
+
+import pytest
+from openpyxl import Workbook
+from playwright.sync_api import Page, expect, sync_playwright
+
+from fintrack.access import EDITOR
+
+from . import builders
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+
+CHROMIUM = shutil.which("chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--headless=new",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PASSWORD = "a long password"
+
+
+@pytest.fixture
+def page(committed, live_server, monkeypatch) -> Iterator[Page]:
+    """Signed in as an editor. Complaints of the console, of pages and of the policy fail the test."""
+    if not CHROMIUM:
+        pytest.skip("Chromium is not installed")
+    account = builders.account(EDITOR, password=PASSWORD)
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        context = browser.new_context(base_url=live_server.url, timezone_id="Europe/Kyiv")
+        context.add_init_script(
+            "addEventListener('securitypolicyviolation', e => console.error(e.violatedDirective))"
+        )
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "request",
+            lambda asked: None if asked.url.startswith(live_server.url) else complaints.append(asked.url),
+        )
+        page.goto("/admin/")
+        page.fill("[name=username]", account.username)
+        page.fill("[name=password]", PASSWORD)
+        page.click("main form.card button")
+        expect(page).to_have_title(re.compile("The book"))
+        yield page
+        browser.close()
+    assert complaints == []
+
+
+def choose(page: Page, field: str, typed: str, shown: str) -> None:
+    """In a field that completes what is typed."""
+    page.click(f".field-{field} .select2-selection")
+    page.fill(".select2-search__field", typed)
+    page.click(f".select2-results__option:text-is('{shown}')")
+
+
+def save(page: Page) -> None:
+    page.click("input[name=_save] >> nth=0")
+
+
+def figures(page: Page, month: str) -> list[str]:
+    """Issued and collected in the month, as the report says them now."""
+    beside = page.context.new_page()
+    beside.goto(f"/reports/month/?month={month}")
+    total = beside.locator("tfoot tr").first.inner_text()
+    beside.close()
+    return re.findall(r"\d[\d,]*\.\d\d", total)
+
+
+def upload(page: Page, table: str, name: str, content: bytes) -> None:
+    page.goto(f"/admin/{table}/")
+    page.click("a.import_link")
+    page.set_input_files("[name=import_file]", {"name": name, "mimeType": "text/csv", "buffer": content})
+
+
+def test_editor_adds_a_credit_and_payments_and_reads_which_rules_are_broken(page):
+    assert figures(page, "2021-06")[:1] == ["0.00"]
+    page.goto("/admin/credits/borrower/add/")
+    page.fill("[name=login]", "anna")
+    page.fill("[name=registration_date]", "2021-05-01")
+    save(page)
+    expect(page.locator(".messagelist .success")).to_contain_text("anna")
+
+    page.goto("/admin/credits/credit/add/")
+    choose(page, "borrower", "ann", "anna")
+    for name, value in {
+        "issuance_date": "2021-06-10",
+        "return_date": "2021-06-09",
+        "actual_return_date": "2021-06-01",
+        "body": "1000",
+        "percent": "50",
+        "payments-0-payment_date": "2021-06-09",
+        "payments-0-sum": "400.5",
+    }.items():
+        page.fill(f"[name={name}]", value)
+    page.select_option("[name=payments-0-type]", "1")
+    save(page)
+    for name in ("return_date", "actual_return_date"):
+        expect(page.locator(f".field-{name} .errorlist")).to_have_text(
+            "Expected the day of issuance, 2021-06-10, or later."
+        )
+    expect(page.locator("#payments-group td .errorlist")).to_have_text(
+        "Expected the credit's day of issuance, 2021-06-10, or later."
+    )
+    page.fill("[name=return_date]", "2021-06-24")
+    page.fill("[name=actual_return_date]", "")
+    page.fill("[name=payments-0-payment_date]", "2021-06-12")
+    page.click("text=Add another Payment")
+    page.fill("[name=payments-1-payment_date]", "2021-06-13")
+    page.select_option("[name=payments-1-type]", "2")
+    page.fill("[name=payments-1-sum]", "60")
+    save(page)
+    expect(page.locator(".messagelist .warning")).to_contain_text("10.00 more was paid for interest")
+    shown = figures(page, "2021-06")
+    assert "1,000.00" in shown
+    assert "460.50" in shown
+
+    page.goto("/admin/credits/credit/")
+    page.click("#result_list .field-id a")
+    page.click("a.historylink")
+    expect(page.locator("#change-history")).to_contain_text("issuance_date: – → 2021-06-10")
+
+
+def test_editor_loads_payments_through_a_preview_and_exports_them_unchanged(page):
+    credit = builders.credit("2021-06-01", 100_000)
+    lines = [f"{number}\t{credit.pk}\t02.06.2021\t1\t{number},25" for number in range(1, 301)]
+    header = "id\tcredit_id\tpayment_date\ttype_id\tsum"
+    content = "\r\n".join([header, *lines]).encode()
+
+    faulty = content.replace(b"02.06.2021\t1\t7,25", b"02.05.2021\t9\t0")
+    upload(page, "credits/payment", "payments.csv", faulty)
+    page.click("input[value=Preview]")
+    expect(page.locator(".errornote")).to_contain_text("The file has 2 faults; nothing was stored.")
+    assert sorted(page.locator(".preview tbody tr").all_inner_texts()) == [
+        "8\tsum\t0\tan amount of 0.01 or more, at most 12 digits and 2 decimals",
+        "8\ttype_id\t9\t1 (body) or 2 (interest)",
+    ]
+    upload(page, "credits/payment", "payments.csv", content)
+    page.click("input[value=Preview]")
+    expect(page.locator(".counts")).to_have_text(re.compile(r"300 new\s+0 changed\s+0 unchanged"))
+    assert "45,225.00" not in figures(page, "2021-06")
+    page.click("input[name=confirm]")
+    expect(page.locator(".messagelist .success")).to_contain_text("payments.csv: 300 new")
+    assert "45,225.00" in figures(page, "2021-06")  # 1 + … + 300 and 300 × 0.25
+
+    for kind in ("csv", "xlsx"):
+        page.goto("/admin/credits/payment/")
+        page.click("a.export_link")
+        page.select_option("[name=format]", label=kind)
+        with page.expect_download() as download:
+            page.click("input[value=Export]")
+        exported = download.value.path().read_bytes()
+        upload(page, "credits/payment", f"again.{kind}", exported)
+        page.click("input[value=Preview]")
+        expect(page.locator(".counts")).to_have_text(re.compile(r"0 new\s+0 changed\s+300 unchanged"))
+    page.goto("/admin/credits/load/")
+    assert page.locator("#result_list .field-outcome").all_inner_texts() == ["stored", "refused"]
+
+
+def workbook(*rows: tuple[Any, ...]) -> bytes:
+    book = Workbook()
+    for row in rows:
+        book.active.append(row)
+    file = BytesIO()
+    book.save(file)
+    return file.getvalue()
+
+
+def test_editor_loads_a_workbook_of_plans_and_fills_the_year(page):
+    content = workbook(
+        ("month", "category_name", "sum"), ("2021-06-01", "видача", 1000), ("01.06.2021", "збір", 2.5)
+    )
+    upload(page, "plans/plan", "plans.xlsx", content)
+    page.select_option("[name=resource]", "1")
+    page.click("input[value=Preview]")
+    expect(page.locator(".counts")).to_contain_text("2 new")
+    page.click("input[name=confirm]")
+    expect(page.locator(".messagelist .success")).to_contain_text("plans.xlsx: 2 new")
+    page.goto("/reports/year-performance/?year=2021")
+    expect(page.locator("tbody")).to_contain_text("1,000.00")
+
+    page.goto("/admin/plans/plan/year/2022/")
+    row = page.locator("table.year tbody tr").nth(5)
+    expect(row).to_contain_text(re.compile(r"2022-06\s+1,000\.000\.002\.500\.00"))
+    page.fill("[name='3-6']", "1200")
+    page.fill("[name='4-6']", "-1")
+    page.click("input[value='Save the year']")
+    expect(page.locator("table.year .errorlist")).to_have_text(
+        "Ensure this value is greater than or equal to 0.00."
+    )
+    page.fill("[name='4-6']", "")
+    page.click("input[value='Save the year']")
+    expect(page.locator(".messagelist .success")).to_contain_text(
+        "2022: 1 plans added, 0 changed, 0 deleted."
+    )
+    page.goto("/reports/plans-performance/?check_date=2022-06-30")
+    expect(page.locator("tbody")).to_contain_text("1,200.00")
+    page.goto("/admin/plans/plan/year/2022/")
+    page.fill("[name='3-6']", "")
+    page.click("input[value='Save the year']")
+    expect(page.locator(".messagelist .success")).to_contain_text(
+        "2022: 0 plans added, 0 changed, 1 deleted."
+    )
+    page.goto("/reports/plans-performance/?check_date=2022-06-30")
+    expect(page.locator("tbody")).not_to_contain_text("1,200.00")

@@ -1,0 +1,210 @@
+"""Who changed or loaded what: of every way to write the book, in the transaction of the change."""
+
+import hashlib
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import CommandError, call_command
+from django.db import NotSupportedError, transaction
+from knox.models import AuthToken
+from rest_framework.test import APIClient
+
+from credits.models import Borrower, Credit, Dictionary, Payment
+from credits.trail import Change, Load
+from credits.writing import writing
+from fintrack.access import EDITOR
+from plans.models import Plan
+
+from . import builders
+
+pytestmark = pytest.mark.django_db
+
+
+def since(record: int = 0) -> list[tuple]:
+    """(table, id, action, fields) of the changes after the record, in order."""
+    changes = Change.objects.filter(pk__gt=record).order_by("pk")
+    return [(each.table, each.object_id, each.action, each.fields) for each in changes]
+
+
+def last() -> int:
+    return Change.objects.order_by("pk").values_list("pk", flat=True).last() or 0
+
+
+def test_row_that_is_added_changed_and_deleted_has_before_and_after_of_each_field():
+    borrower = Borrower.objects.create(login="anna", registration_date=date(2021, 1, 1))
+    borrower.login = "hanna"
+    borrower.save()
+    pk = borrower.pk
+    borrower.delete()
+    assert since() == [
+        (
+            "credits.borrower",
+            pk,
+            "added",
+            {"id": [None, pk], "login": [None, "anna"], "registration_date": [None, "2021-01-01"]},
+        ),
+        ("credits.borrower", pk, "changed", {"login": ["anna", "hanna"]}),
+        (
+            "credits.borrower",
+            pk,
+            "deleted",
+            {"id": [pk, None], "login": ["hanna", None], "registration_date": ["2021-01-01", None]},
+        ),
+    ]
+
+
+def test_saving_what_is_the_same_leaves_no_record():
+    plan = builders.plan("2021-06", 3, "100")
+    start = last()
+    plan.sum = Decimal("100.00")
+    plan.save()
+    assert since(start) == []
+
+
+def test_bulk_paths_are_recorded_row_by_row():
+    credit = builders.credit()
+    start = last()
+    first, second = Payment.objects.bulk_create(
+        [Payment(credit=credit, payment_date="2021-06-05", type_id=1, sum=amount) for amount in (1, "2.5")]
+    )
+    assert since(start)[0][2:] == (
+        "added",
+        {
+            "id": [None, first.pk],
+            "credit_id": [None, credit.pk],
+            "payment_date": [None, "2021-06-05"],
+            "type_id": [None, 1],
+            "sum": [None, "1.00"],
+        },
+    )
+    start = last()
+    first.sum, second.sum = Decimal(3), Decimal(4)
+    Payment.objects.bulk_update([first, second], ["sum"])
+    credit.payments.update(type=2)
+    credit.payments.filter(pk=first.pk).delete()
+    assert [
+        (pk, action, fields.get("sum"), fields.get("type_id")) for _, pk, action, fields in since(start)
+    ] == [
+        (first.pk, "changed", ["1.00", "3.00"], None),
+        (second.pk, "changed", ["2.50", "4.00"], None),
+        (first.pk, "changed", None, [1, 2]),
+        (second.pk, "changed", None, [1, 2]),
+        (first.pk, "deleted", ["3.00", None], [2, None]),
+    ]
+
+
+def test_ways_that_the_trail_cannot_follow_are_refused():
+    with pytest.raises(NotSupportedError):
+        Dictionary.objects.bulk_create([Dictionary(pk=9, name="x")], ignore_conflicts=True)
+
+
+def test_change_that_is_undone_leaves_no_record():
+    def undone() -> None:
+        with writing():
+            builders.plan("2021-06", 3, "100")
+            assert len(since()) == 1
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        undone()
+    assert since() == []
+
+
+def test_record_is_written_before_the_transaction_of_the_change_ends():
+    with transaction.atomic():
+        builders.plan("2021-06", 3, "100")
+        assert len(since()) == 1
+        transaction.set_rollback(True)
+    assert (since(), Plan.objects.count()) == ([], 0)
+
+
+def test_upload_of_a_program_is_recorded_under_its_account(client):
+    account = builders.account(EDITOR)
+    _, token = AuthToken.objects.create(account)
+    content = b"month,category_name,sum\n2031-01-01,issuance,10.5\n2031-01-01,collection,20\n"
+    answer = APIClient().post(
+        "/plans_insert",
+        {"file": SimpleUploadedFile("my plans.csv", content)},
+        headers={"authorization": f"Token {token}"},
+    )
+    assert answer.status_code == 200
+    load = Load.objects.get()
+    assert (load.account, load.via, load.table, load.file) == (
+        account,
+        "/plans_insert",
+        "plans.plan",
+        "my plans.csv",
+    )
+    assert load.digest == hashlib.sha256(content).hexdigest()
+    assert (load.outcome, load.new, load.changed, load.unchanged, load.faults) == ("stored", 2, 0, 0, 0)
+    assert load.sums == {"sum": "30.50"}
+    pks = sorted(Plan.objects.values_list("pk", flat=True))
+    assert load.ids == [[pks[0], pks[1]]]
+    rows = f"{pks[0]};2031-01-01;3;10.5\n{pks[1]};2031-01-01;4;20\n"
+    assert load.rows_digest == hashlib.sha256(rows.encode()).hexdigest()
+    assert Load.objects.bringing("plans.plan", pks[1]) == [load]
+    assert Load.objects.bringing("plans.plan", pks[1] + 1) == []
+    assert since() == []
+
+
+def test_refused_upload_is_recorded_too(editor):
+    editor.post("/plans_insert", {"file": SimpleUploadedFile("bad.csv", b"month,category_name,sum\nx,y,z\n")})
+    load = Load.objects.get()
+    assert (load.file, load.outcome, load.faults, load.new) == ("bad.csv", "refused", 3, 0)
+
+
+def test_load_has_one_record_for_new_rows_and_one_for_each_that_changes(tmp_path):
+    call_command("load_data", builders.files(tmp_path), verbosity=0)
+    assert since() == []
+    loads = {load.table: load for load in Load.objects.all()}
+    assert {table: (load.new, load.unchanged, load.sums) for table, load in loads.items()} == {
+        "credits.dictionary": (0, 4, {}),
+        "credits.borrower": (2, 0, {}),
+        "credits.credit": (2, 0, {"body": "3500.00", "percent": "1470.50"}),
+        "credits.payment": (3, 0, {"sum": "1420.01"}),
+        "plans.plan": (2, 0, {"sum": "5500.00"}),
+    }
+    lines = [*builders.FILES["payments"][:3], "3\t2\t02.02.2021\t1\t0.02"]
+    call_command("load_data", builders.files(tmp_path, payments=lines), verbosity=0)
+    change = Change.objects.get()
+    assert (change.object_id, change.fields) == (
+        3,
+        {"payment_date": ["2021-02-01", "2021-02-02"], "sum": ["0.01", "0.02"]},
+    )
+    assert (change.load.file, change.load.new, change.load.changed, change.load.unchanged) == (
+        "payments.csv",
+        0,
+        1,
+        2,
+    )
+    assert change.via == change.load.via != ""
+    assert change.account is None
+
+
+def test_load_that_replaces_says_how_much_it_removed(tmp_path):
+    call_command("load_data", builders.files(tmp_path), verbosity=0)
+    call_command("load_data", tmp_path, replace=True, verbosity=0)
+    removed = dict(Load.objects.order_by("pk").values_list("table", "removed"))
+    assert removed == {
+        "credits.dictionary": 4,
+        "credits.borrower": 2,
+        "credits.credit": 2,
+        "credits.payment": 3,
+        "plans.plan": 2,
+    }
+
+
+def test_refused_load_is_recorded_with_the_faults_of_each_file(tmp_path):
+    builders.files(tmp_path, plans=["id\tperiod\tsum\tcategory_id", "1\t02.01.2021\tx\t3"])
+    with pytest.raises(CommandError):
+        call_command("load_data", tmp_path, verbosity=0)
+    assert Credit.objects.count() == 0
+    assert {load.file: (load.outcome, load.faults) for load in Load.objects.all()} == {
+        "dictionary.csv": ("refused", 0),
+        "users.csv": ("refused", 0),
+        "credits.csv": ("refused", 0),
+        "payments.csv": ("refused", 0),
+        "plans.csv": ("refused", 2),
+    }
