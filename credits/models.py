@@ -1,7 +1,7 @@
 """The book: borrowers, their credits, the payments, and the dictionary that names kinds of money."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Self
 
@@ -35,6 +35,25 @@ class DatedQuerySet(BookQuerySet):
 
     day: str
     amount: str
+
+    def dates(self, field_name: str, kind: str, order: str = "ASC") -> Any:
+        """The first days of the years or months, or the days, that have a row; Django's, as a list.
+
+        One look into the index for each: Django would truncate every date, on SQLite in Python.
+        """
+        found: list[date] = []
+        rows: Any = self
+        while day := rows.order_by().aggregate(day=Min(field_name))["day"]:
+            if kind == "year":
+                start, following = day.replace(month=1, day=1), day.replace(year=day.year + 1, month=1, day=1)
+            elif kind == "month":
+                start = day.replace(day=1)
+                following = (start + timedelta(days=31)).replace(day=1)
+            else:
+                start, following = day, day + timedelta(days=1)
+            found.append(start)
+            rows = self.filter(**{f"{field_name}__gte": following})
+        return found if order == "ASC" else found[::-1]
 
     def by_month(self) -> dict[str, Total]:
         """{"2021-06": Total} for the months that have a row.

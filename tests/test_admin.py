@@ -61,7 +61,7 @@ def test_list_asks_as_much_for_many_rows_as_for_few(editor, table):
     asked()  # content types are remembered from then on
     few = asked()
     for number in range(20):
-        builders.payment(builders.credit("2021-05-01"), "2021-07-02", 1)
+        builders.payment(builders.credit("2021-06-01"), "2021-07-01", 1)
         builders.plan(f"19{number + 10}-02", 4, 1)
         Dictionary.objects.create(pk=100 + number, name=f"other {number}")
     assert asked() == few
@@ -112,6 +112,22 @@ def test_credits_are_found_by_state_login_and_month(editor, query, found):
         builders.payment(credit, "2021-07-01", paid)
     rows = re.findall(r"field-borrower[^>]*>([^<]+)<", html(editor.get(f"/admin/credits/credit/?{query}")))
     assert sorted(rows) == found
+
+
+def test_years_months_and_days_that_have_a_payment_are_offered(editor):
+    credit = builders.credit("2019-01-01")
+    for day in ("2019-12-31", "2021-01-31", "2021-02-01", "2021-02-28", "2021-02-28", "2021-12-31"):
+        builders.payment(credit, day, 1)
+    assert [f"{day}" for day in Payment.objects.dates("payment_date", "year")] == ["2019-01-01", "2021-01-01"]
+
+    def offered(query: str) -> list[str]:
+        page = html(editor.get(f"/admin/credits/payment/?{query}"))
+        list_ = page[page.index('class="toplinks"') :].split("</nav>")[0]
+        return re.findall(r">(\w[^<]*)</a>", list_)
+
+    assert offered("") == ["2019", "2021"]
+    assert offered("payment_date__year=2021") == ["January 2021", "February 2021", "December 2021"]
+    assert offered("payment_date__year=2021&payment_date__month=2") == ["February 1", "February 28"]
 
 
 def test_page_of_a_borrower_shows_their_credits(editor):
