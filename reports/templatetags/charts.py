@@ -5,20 +5,23 @@ an actual by its shape too, for those who don't tell the colours apart.
 """
 
 from dataclasses import dataclass
+from datetime import date
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from django import template
-from django.utils.formats import number_format
+from django.utils.formats import date_format, number_format
+from django.utils.translation import gettext as _
 
 from .figures import money
 
 register = template.Library()
 
-WIDTH, HEIGHT = 760, 240
-LEFT, RIGHT, TOP, BOTTOM = 52, 8, 12, 26
+WIDTH, HEIGHT = 600, 210
+LEFT, RIGHT, TOP, BOTTOM = 52, 8, 10, 26
 STEPS = (Decimal(1), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10))
 LABELS = 16  # of the horizontal axis, at most
+WIDEST = 72  # what a row of a bar chart gets, however few they are
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,9 @@ class Scale:
 
 def scale(amounts: list[Decimal]) -> Scale:
     """About four gridlines, the last at the greatest amount or above it."""
-    greatest = max([*amounts, Decimal(0)]) or Decimal(1)
+    greatest = max([*amounts, Decimal(0)])
+    if not greatest:
+        return Scale(top=Decimal(1), ticks=[greatest])
     least_step = greatest / 4
     power = Decimal(10) ** least_step.adjusted()
     step = next(step * power for step in STEPS if step * power >= least_step)
@@ -57,14 +62,26 @@ def axis(top: Scale) -> list[dict[str, Any]]:
 
 
 def labelled(texts: list[str]) -> list[str]:
-    """The texts, with enough of them blank that those left don't collide."""
-    every = -(-len(texts) // LABELS)
-    return [text if number % every == 0 else "" for number, text in enumerate(texts)]
+    """The texts, all but the first and every fifth blank where they would collide: 1, 5, 10, …"""
+    few = len(texts) <= LABELS
+    return [text if few or number == 1 or number % 5 == 0 else "" for number, text in enumerate(texts, 1)]
 
 
 @register.inclusion_tag("charts/bars.html")
-def bars(rows: list[Any], label: str, plan: str, actual: str, title: str, name: str) -> dict[str, Any]:
-    """A wide outlined bar for each row's plan, and a narrow full one in it for its actual."""
+def bars(
+    rows: list[Any],
+    label: str,
+    plan: str,
+    actual: str,
+    title: str,
+    name: str,
+    plan_key: Any = None,
+    actual_key: Any = None,
+) -> dict[str, Any]:
+    """A wide outlined bar for each row's plan, and a narrow full one in it for its actual.
+
+    The keys say what else is compared, two years say.
+    """
     plans = [getattr(row, plan) for row in rows]
     actuals = [getattr(row, actual) for row in rows]
     heights = scale(plans + actuals)
@@ -73,10 +90,10 @@ def bars(rows: list[Any], label: str, plan: str, actual: str, title: str, name: 
     groups = []
     for number, row in enumerate(rows):
         left = LEFT + room * number
-        text = str(getattr(row, label))
         groups.append(
             {
-                "label": text,
+                "label": getattr(row, label),
+                "mark": mark_of(getattr(row, label)),
                 "middle": round(left + room / 2, 1),
                 "plan": bar(left, room, 0.76, heights.y(plans[number]), ground),
                 "actual": bar(left, room, 0.44, heights.y(actuals[number]), ground),
@@ -84,14 +101,16 @@ def bars(rows: list[Any], label: str, plan: str, actual: str, title: str, name: 
                 "actual_sum": money(actuals[number]),
             }
         )
-    return frame(heights) | {"groups": groups, "title": title, "name": name, "ground": ground}
+    keys = {"plan_key": plan_key or _("plan"), "actual_key": actual_key or _("actual")}
+    return frame(heights) | keys | {"groups": groups, "title": title, "name": name}
 
 
 def bar(left: float, room: float, share: float, top: float, ground: float) -> dict[str, float]:
     """A rectangle in the middle of its room."""
+    width = min(room, WIDEST) * share
     return {
-        "x": round(left + room * (1 - share) / 2, 1),
-        "width": round(room * share, 1),
+        "x": round(left + (room - width) / 2, 1),
+        "width": round(width, 1),
         "y": top,
         "height": round(ground - top, 1),
     }
@@ -105,7 +124,7 @@ def lines(
     past = [row for row in rows if until is None or getattr(row, label) <= until]
     heights = scale([getattr(row, column) for row in rows for column in (plan, actual)])
     step = (WIDTH - LEFT - RIGHT) / max(1, len(rows) - 1)
-    texts = labelled([day_of(getattr(row, label)) for row in rows])
+    texts = labelled([mark_of(getattr(row, label)) for row in rows])
     marks = [{"x": round(LEFT + step * n, 1), "label": text} for n, text in enumerate(texts) if text]
     drawn = {
         "plan_line": line([getattr(row, plan) for row in rows], heights, LEFT, step),
@@ -144,8 +163,9 @@ def line(amounts: list[Decimal], heights: Scale, left: float, step: float) -> st
     return " ".join(f"{left + step * n:.1f},{heights.y(amount)}" for n, amount in enumerate(amounts))
 
 
-def day_of(value: Any) -> str:
-    return str(getattr(value, "day", value))
+def mark_of(value: date | str) -> str:
+    """What the axis says: a day's number, or the name of a month such as 2021-06."""
+    return str(value.day) if isinstance(value, date) else date_format(date.fromisoformat(f"{value}-01"), "M")
 
 
 def frame(heights: Scale) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def day(value: date | None) -> str:
 @register.filter
 def change(share: Decimal | None) -> str:
     """A percent with its sign."""
-    return percent(share) if share is None or share < 0 else f"+{percent(share)}"
+    return NOTHING if share is None else f"{'−' if share < 0 else '+'}{percent(abs(share))}"
 
 
 @register.filter
