@@ -95,6 +95,7 @@ def totals(rows: list[Row]) -> list[dict[str, Any]]:
 def page(rows: list[Row], month: date) -> dict[str, Any]:
     """The neighbours, and the last day of the book, where the lines of what is reached end."""
     return {
+        "nothing": not any(totals(rows)[0].values()),
         "month": month,
         "month_before": (month - timedelta(days=1)).replace(day=1),
         "month_after": last_of_month(month) + timedelta(days=1),
