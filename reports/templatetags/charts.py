@@ -17,8 +17,8 @@ from .figures import money
 
 register = template.Library()
 
-WIDTH, HEIGHT = 600, 210
-LEFT, RIGHT, TOP, BOTTOM = 52, 8, 10, 26
+WIDTH, HEIGHT = 600, 214
+LEFT, RIGHT, TOP, BOTTOM = 52, 14, 10, 30
 STEPS = (Decimal(1), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10))
 LABELS = 16  # of the horizontal axis, at most
 WIDEST = 72  # what a row of a bar chart gets, however few they are
@@ -174,6 +174,6 @@ def frame(heights: Scale) -> dict[str, Any]:
         "height": HEIGHT,
         "left": LEFT,
         "right": WIDTH - RIGHT,
-        "bottom": HEIGHT - BOTTOM + 18,
+        "bottom": HEIGHT - BOTTOM + 22,
         "ticks": axis(heights),
     }
