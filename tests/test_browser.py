@@ -1,0 +1,466 @@
+"""The pages in Chromium, as an analyst walks them: with and without JavaScript, light and dark."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from axe_playwright_python.base import AXE_SCRIPT
+from django.contrib.auth.models import User
+from django.utils import timezone
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    Response,
+    expect,
+    sync_playwright,
+)
+
+from credits.models import Borrower, Credit, Dictionary
+from credits.writing import writing
+from fintrack.access import ANALYST
+from reports import listing
+from reports.models import DataStamp
+
+from . import builders
+
+pytestmark = pytest.mark.slow
+
+# Root can't have the sandbox; the rest keeps Chromium from asking the network for anything of its own.
+FLAGS = ["--no-sandbox", "--headless=new", "--disable-gpu", "--disable-quic", "--no-first-run"]
+FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+RULES = {"runOnly": {"type": "tag", "values": WCAG}, "resultTypes": ["violations"]}
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+PASSWORD, OTHER_PASSWORD = "kalyna-na-vitri", "verba-nad-vodoiu"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium. Playwright runs a loop in this thread, where Django refuses to work without the variable."""
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        missing = pytest.fail if os.environ.get("REQUIRE_SERVICES") == "1" else pytest.skip
+        missing("Chromium is not installed (Debian and Ubuntu: apt install chromium).")
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        with playwright.chromium.launch(executable_path=path, args=FLAGS) as chromium:
+            yield chromium
+
+
+class Visitor:
+    """Somebody with an account and a browser, who looks closely at each page on the way."""
+
+    def __init__(self, browser: Browser, site: str, javascript: bool = True, role: str = ANALYST) -> None:
+        context = browser.new_context(viewport=WIDE, java_script_enabled=javascript, accept_downloads=True)
+        context.set_default_timeout(20_000)
+        context.set_default_navigation_timeout(20_000)
+        self.site = site
+        self.javascript = javascript
+        self.account: User = builders.account(role, password=PASSWORD)
+        self.page: Page = context.new_page()
+        self.status = 0
+        self.faults: list[str] = []
+        self.seen: list[str] = []  # what was read on each page
+        self.page.on("console", self.heard)
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("request", self.asked)
+        self.page.on("response", self.answered)
+
+    def heard(self, message: ConsoleMessage) -> None:
+        """A fault, but for Chromium's own line about a page's status. A breach of the CSP comes here too."""
+        of_page = message.location["url"] == self.page.url and self.status >= 400
+        if message.type in ("error", "warning") and not (
+            of_page and message.text.startswith("Failed to load resource")
+        ):
+            self.faults.append(message.text)
+
+    def asked(self, request: Request) -> None:
+        if not request.url.startswith(f"{self.site}/"):
+            self.faults.append(f"asked another host: {request.url}")
+
+    def answered(self, response: Response) -> None:
+        if response.request.is_navigation_request():
+            self.status = response.status
+            if "default-src 'self'" not in response.headers.get("content-security-policy", ""):
+                self.faults.append(f"no CSP: {response.url}")
+
+    def go(self, address: str) -> None:
+        self.page.goto(f"{self.site}{address}")
+
+    def click(self, name: str, within: str = "main", role: Any = "link") -> None:
+        """What leads to another page."""
+        self.follow(self.page.locator(within).get_by_role(role, name=name, exact=True).first)
+
+    def follow(self, link: Locator) -> None:
+        with self.page.expect_navigation():
+            link.click()
+
+    def fill(self, label: str, value: str) -> None:
+        self.page.get_by_label(label, exact=True).fill(value)
+
+    def press(self, name: str) -> None:
+        self.click(name, role="button")
+
+    def sign_in(self, password: str = PASSWORD) -> None:
+        self.fill("Username:", self.account.username)
+        self.fill("Password:", password)
+        self.press("Sign in")
+
+    def look(self, heading: str, *texts: str, status: int = 200) -> None:
+        """It is this page, it says these texts, and there is nothing wrong with it."""
+        expect(self.page.locator("h1")).to_contain_text(heading)
+        main = self.page.locator("main").inner_text()
+        lines = [re.sub(r"\s+", " ", line).strip() for line in main.splitlines()]
+        self.seen.append("\n".join(filter(None, lines)))
+        assert self.status == status
+        for text in texts:
+            assert text in self.seen[-1]
+        if self.javascript:
+            self.page.evaluate(AXE_SCRIPT)
+            self.examine("light", WIDE)
+            self.examine("dark", NARROW)
+            self.page.set_viewport_size(WIDE)
+        assert self.faults == [], self.page.url
+
+    def examine(self, scheme: str, size: dict[str, int]) -> None:
+        """By axe's rules, and for a page that is wider than the screen."""
+        self.page.emulate_media(color_scheme=scheme)
+        self.page.set_viewport_size(size)
+        passed, violated = self.page.evaluate(
+            "options => axe.run(options).then(found => [found.passes.length, found.violations])", RULES
+        )
+        assert passed
+        for rule in violated:
+            self.faults += [f"{scheme}: {rule['id']}: {node['html']}" for node in rule["nodes"]]
+        if self.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            self.faults.append(f"wider than {size['width']}")
+
+
+@pytest.fixture
+def walked(browser, live_server, committed) -> Callable[..., None]:
+    """Walk with JavaScript and without, by two people who come to read the same."""
+
+    def walk_twice(walk: Callable[[Visitor], None], role: str = ANALYST) -> None:
+        with_script = Visitor(browser, live_server.url, role=role)
+        walk(with_script)
+        without = Visitor(browser, live_server.url, javascript=False, role=role)
+        walk(without)
+        assert with_script.seen == without.seen
+        for visitor in (with_script, without):
+            visitor.page.context.close()
+
+    return walk_twice
+
+
+@pytest.fixture(autouse=True)
+def short_pages(monkeypatch) -> None:
+    """Lists of few rows to a page: axe takes long over many."""
+    monkeypatch.setattr(listing, "PAGE_SIZE", 10)
+
+
+@pytest.fixture
+def book(committed) -> dict[str, Borrower]:
+    """June 2021 up to the 20th, the May before it with 12 credits of 87.50, and the June a year before."""
+    with writing():
+        people = {name: builders.borrower(login=name) for name in ("anna", "bohdan", "maria", "vira")}
+        anna = builders.credit("2021-06-01", "1500.50", borrower=people["anna"], percent="20")
+        builders.payment(anna, "2021-06-02", "1234.50")
+        builders.payment(anna, "2021-06-20", "15.25", Dictionary.INTEREST)
+        bohdan = builders.credit(
+            "2020-06-10", 800, borrower=people["bohdan"], actual_return_date=date(2020, 6, 20)
+        )
+        builders.payment(bohdan, "2020-06-20", 800)
+        day, due = date(2021, 5, 5), date(2021, 5, 19)
+        small = {"issuance_date": day, "return_date": due, "body": Decimal("87.50"), "percent": Decimal(0)}
+        Credit.objects.bulk_create(Credit(borrower=people["maria"], **small) for _ in range(12))
+        builders.plan("2020-06", Dictionary.ISSUANCE, 1000)
+        builders.plan("2021-05", Dictionary.ISSUANCE, 1000)
+        builders.plan("2021-06", Dictionary.ISSUANCE, 3000)
+        builders.plan("2021-06", Dictionary.COLLECTION, 2000)
+    return people
+
+
+def test_from_the_overview_to_the_borrower(book, walked):
+    """Overview, year, month, the credits and payments behind a figure, who they are of."""
+
+    def walk(visitor: Visitor) -> None:
+        visitor.go("/")
+        visitor.look("Sign in")
+        visitor.sign_in()
+        # Issued in June 2021: 1,500.50 of 3,000, of which 2,000 were due by the 20th; 800 a year before.
+        june = (
+            "1,500.50 2021-06-01 – 2021-06-20 Plan 3,000.00 Done 50.02 % Pace 75.03 % Year on year +87.56 %"
+        )
+        year = (
+            "2,550.50 2021-01-01 – 2021-06-20 Plan 4,000.00 Done 63.76 % Pace 85.02 % Year on year +218.81 %"
+        )
+        visitor.look("Overview at 2021-06-20")
+        overview = visitor.seen[-1].replace("\n", " ")
+        assert june in overview
+        assert year in overview
+
+        visitor.click("2021")
+        visitor.look(
+            "Year performance 2021",
+            "2021-05 12 1,000.00 1,050.00 105.00 % 41.17 % 0 0.00 0.00 – 0.00 %",
+            "2021-06 1 3,000.00 1,500.50 50.02 % 58.83 % 2 2,000.00 1,249.75 62.49 % 100.00 %",
+            "Total 13 4,000.00 2,550.50 63.76 % 100.00 % 2 2,000.00 1,249.75 62.49 % 100.00 %",
+        )
+        visitor.click("Beside the year before")
+        visitor.look("Year on year 2020 – 2021", "2021-06 2021-06-20 1,500.50 800.00 +87.56 %")
+        visitor.click("Against plan")
+        visitor.click("2021-06")
+        visitor.look(
+            "June 2021",
+            "2021-06-20 0 0.00 1,500.50 2,000.00 50.02 % 1 15.25 1,249.75 1,333.33 62.49 %",
+            "Total 1 1,500.50 1,500.50 3,000.00 50.02 % 2 1,249.75 1,249.75 2,000.00 62.49 %",
+        )
+        visitor.click("1,249.75", within="tfoot")
+        visitor.look("Payments", "2 found, 1,249.75 in all.", "відсотки 15.25", "тіло 1,234.50")
+        visitor.follow(visitor.page.locator(f"tbody a[href$='/{book['anna'].pk}/']").first)
+        visitor.look("anna", "1,500.50 1,234.50 266.00 20.00 15.25 4.75")
+
+        visitor.go("/reports/month/?month=2021-06")
+        visitor.click("← May 2021")
+        visitor.click("12")
+        visitor.look("Credits", "12 found, 1,050.00 in all.", "Page 1")
+
+    walked(walk)
+
+
+def test_plans_from_month_end_to_month_end(book, walked):
+    def walk(visitor: Visitor) -> None:
+        visitor.go("/reports/plans-performance/?check_date=2021-06-20")
+        visitor.sign_in()
+        # 1,499.50 in ten days; 2,250.75 a month at this rate.
+        visitor.look(
+            "Plans performance at 2021-06-20",
+            "видача 3,000.00 1,500.50 50.02 % 2,000.00 75.03 % 2,250.75 149.95 10",
+            "збір 2,000.00 1,249.75 62.49 % 1,333.33 93.73 % 1,874.63 75.03 10",
+            "2021-05 видача 1,000.00 1,050.00 105.00 %",
+            "Total видача 5,000.00 3,350.50 67.01 %",
+        )
+        visitor.click("← 2021-05-31")
+        visitor.look("Plans performance at 2021-05-31", "видача 1,000.00 1,050.00 105.00 %")
+        visitor.click("2021-06-30 →")
+        visitor.click("2021-07-31 →")
+        visitor.look("Plans performance at 2021-07-31", "There is no plan for July 2021.")
+        visitor.fill("Date:", "2019-12-31")
+        visitor.press("Show")
+        visitor.look("Plans performance at 2019-12-31", "There is nothing in the book for this.")
+
+    walked(walk)
+
+
+def test_lists_are_searched_filtered_and_paged(book, walked):
+    def walk(visitor: Visitor) -> None:
+        visitor.go("/")
+        visitor.sign_in()
+        visitor.click("Credits", within="header")
+        visitor.look("Credits", "As they stand today", "Page 1")
+        assert visitor.page.locator("tbody tr").count() == 10
+        visitor.click("Next →")
+        visitor.look("Credits", "bohdan closed 2020-06-10 2020-06-24 2020-06-20 – 800.00 0.00", "Page 2")
+        assert visitor.page.locator("tbody tr").count() == 4
+        visitor.page.get_by_label("State:").select_option("overdue")
+        visitor.fill("Issued to:", "2021-05-31")
+        visitor.press("Show")
+        visitor.look("Credits", "12 found, 1,050.00 in all.")
+        with visitor.page.expect_download() as download:
+            visitor.page.get_by_role("link", name="CSV").click()
+        assert len(download.value.path().read_text().splitlines()) == 1 + 12
+        visitor.go("/reports/credits/?borrower=0")
+        visitor.look("Credits", "Ensure this value is greater than or equal to 1.", status=400)
+
+        visitor.click("Payments", within="header")
+        visitor.look("Payments")
+        visitor.page.get_by_label("For:").select_option("body")
+        visitor.press("Show")
+        visitor.look("Payments", "2 found, 2,034.50 in all.")
+        visitor.fill("Paid to:", "2019-01-01")
+        visitor.press("Show")
+        visitor.look("Payments", "Nothing is found.")
+
+        visitor.click("Borrowers", within="header")
+        visitor.look("Borrowers", "maria 2020-01-01 12 12 1,050.00", "anna 2020-01-01 1 1 266.00")
+        visitor.fill("Login or id:", "vir")
+        visitor.press("Show")
+        visitor.click("vira")
+        visitor.look("vira", "This borrower has no credits.")
+        visitor.click("Credits of a borrower", within="header")
+        visitor.look("Credits of a borrower")
+        visitor.fill("Borrower's id:", str(book["bohdan"].pk))
+        visitor.press("Show")
+        visitor.look("Credits of a borrower", "2020-06-10 2020-06-24 2020-06-20 – 800.00 0.00 800.00 – –")
+
+    walked(walk)
+
+
+def test_what_is_not_there_looks_intended(book, walked):
+    def walk(visitor: Visitor) -> None:
+        visitor.go("/reports/year-performance/")
+        visitor.sign_in()
+        visitor.look("Year performance")
+        visitor.fill("Year:", "1999")
+        visitor.press("Show")
+        visitor.look("Year performance 1999", "There is nothing in the book for this.")
+        visitor.go("/reports/month/?month=1999-12")
+        visitor.look("December 1999", "There is no plan, issuance or payment in December 1999.")
+        visitor.go("/reports/year-performance/?year=1899&colour=red")
+        visitor.look(
+            "Year performance",
+            "colour: expected one of these parameters",
+            "Ensure this value is greater than or equal to 1900.",
+            status=400,
+        )
+
+    walked(walk)
+
+
+def test_an_empty_book_says_so_on_every_page(walked):
+    def walk(visitor: Visitor) -> None:
+        visitor.go("/")
+        visitor.sign_in()
+        visitor.look("Overview", "The book is empty.")
+        for title in ("Borrowers", "Credits", "Payments"):
+            visitor.click(title, within="header")
+            visitor.look(title, "Nothing is found.")
+        for title in ("Year performance", "Year on year", "Plans performance"):
+            visitor.click(title, within="header")
+            visitor.press("Show")
+            visitor.look(title, "There is nothing in the book for this.")
+        visitor.click("A month by days", within="header")
+        visitor.press("Show")
+        visitor.look(f"{timezone.localdate():%B %Y}", "There is no plan, issuance or payment")
+
+    walked(walk)
+
+
+def test_sign_in_a_new_password_and_sign_out(walked):
+    def walk(visitor: Visitor) -> None:
+        visitor.go("/reports/borrowers/")
+        visitor.sign_in("a wrong one")
+        visitor.look("Sign in", "Please enter a correct username and password.")
+        visitor.sign_in()
+        visitor.look("Borrowers")
+        visitor.click("Change password", within="header")
+        visitor.look("Change password")
+        visitor.fill("Old password:", PASSWORD)
+        visitor.fill("New password:", OTHER_PASSWORD)
+        visitor.fill("New password confirmation:", "something else")
+        visitor.press("Change password")
+        visitor.look("Change password", "The two password fields didn’t match.")
+        visitor.fill("Old password:", PASSWORD)
+        visitor.fill("New password:", OTHER_PASSWORD)
+        visitor.fill("New password confirmation:", OTHER_PASSWORD)
+        visitor.press("Change password")
+        visitor.look("Overview")
+        visitor.click("Sign out", within="header", role="button")
+        visitor.look("Sign in")
+        visitor.sign_in(OTHER_PASSWORD)
+        visitor.look("Overview")
+
+    walked(walk)
+
+
+def test_error_pages(walked):
+    def walk(visitor: Visitor) -> None:
+        visitor.go("/accounts/login/")
+        visitor.page.context.clear_cookies()
+        visitor.sign_in()
+        visitor.look("This form is out of date", status=403)
+        visitor.go("/nowhere/")
+        visitor.look("There is nothing here", "404", status=404)
+        visitor.click("To the overview")
+        visitor.sign_in()
+        visitor.go("/reports/borrowers/77/")
+        visitor.look("There is nothing here", "There is no borrower with the id 77.", status=404)
+        visitor.go(f"/reports/credits/?{'a&' * 1001}")
+        visitor.look("This request can't be understood", status=400)
+        DataStamp.objects.all().delete()
+        visitor.go("/reports/year-performance/?year=2021")
+        visitor.look("Something went wrong on our side", status=500)
+        builders.migrated()
+        visitor.click("To the overview")
+        visitor.look("Overview")
+
+    walked(walk)
+
+
+def test_an_account_without_a_role_is_told_so(walked):
+    def walk(visitor: Visitor) -> None:
+        visitor.go("/")
+        visitor.sign_in()
+        visitor.look("Your account may not see this", status=403)
+
+    walked(walk, role="")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/",
+        "/reports/year-performance/?year=2021",
+        "/reports/year-on-year/?year=2021",
+        "/reports/month/?month=2021-06",
+        "/reports/plans-performance/?check_date=2021-06-20",
+        "/reports/borrowers/{anna}/",
+        "/reports/user-credits/?user_id={anna}",
+    ],
+)
+def test_every_figure_leads_to_rows_that_add_up_to_it(browser, live_server, book, address):
+    visitor = Visitor(browser, live_server.url)
+    visitor.go(address.format(anna=book["anna"].pk))
+    visitor.sign_in()
+    links = visitor.page.locator(":is(td, .figure) a:is([href*='credits/?'], [href*='payments/?'])")
+    figures = links.evaluate_all("links => links.map(link => [link.href, link.innerText])")
+    behind: dict[str, set[str]] = {}  # {address: figures that lead there}
+    for url, figure in figures:
+        if figure not in ("0", "0.00"):
+            behind.setdefault(url, set()).add(figure)
+    assert behind
+    for url, shown in behind.items():
+        visitor.page.goto(url)
+        said = re.search(r"([\d,]+) found, ([\d,.]+) in all\.", visitor.page.locator("main").inner_text())
+        assert said, url
+        rows = amounts(visitor)
+        while visitor.page.get_by_role("link", name="Next →").count():
+            visitor.click("Next →")
+            rows += amounts(visitor)
+        assert (f"{len(rows):,}", f"{sum(rows):,.2f}") == said.groups()
+        assert shown <= set(said.groups()), url
+
+
+def amounts(visitor: Visitor) -> list[Decimal]:
+    """The column of the list that its sum is of."""
+    column = "Body" if "/credits/" in visitor.page.url else "Sum"
+    heads = visitor.page.locator("thead th").all_inner_texts()
+    cells = visitor.page.locator(f"tbody tr > :nth-child({heads.index(column) + 1})").all_inner_texts()
+    return [Decimal(cell.replace(",", "")) for cell in cells]
+
+
+def test_a_fault_would_be_noticed(browser, live_server, committed):
+    visitor = Visitor(browser, live_server.url)
+    visitor.go("/accounts/login/")
+    visitor.page.evaluate(
+        "document.body.append(Object.assign(new Image(), {src: '/static/fintrack/icon.svg'}))"
+    )
+    visitor.page.evaluate(AXE_SCRIPT)
+    visitor.examine("light", WIDE)
+    assert [fault for fault in visitor.faults if "image-alt" in fault]
+    visitor.faults.clear()
+    visitor.page.evaluate("document.body.setAttribute('style', 'width: 200vw')")
+    visitor.page.wait_for_timeout(200)
+    assert "Content Security Policy" in visitor.faults[0]
+    visitor.faults.clear()
+    visitor.page.evaluate("document.body.style.width = '200vw'")
+    visitor.examine("dark", NARROW)
+    assert "wider than 390" in visitor.faults
