@@ -80,8 +80,8 @@ def test_every_plan_of_the_year_leads_to_a_page_that_shows_it(book, analyst):
     found = [
         pair for pair in links(analyst.get("/reports/year-performance/?year=2021")) if "/plans-" in pair[0]
     ]
-    assert len(found) == 14
-    for behind, text in found[:12]:
+    assert len(found) == 12
+    for behind, text in found:
         assert f"<td>{text}</td>" in analyst.get(behind).content.decode()
 
 
