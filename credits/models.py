@@ -1,11 +1,11 @@
 """The book: borrowers, their credits, the payments, and the dictionary that names kinds of money."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Self
 
-from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Count, F, Max, Min, OuterRef, Q, Subquery
@@ -257,19 +257,16 @@ class Credit(BookModel):
     def __str__(self) -> str:
         return f"{self.pk}"
 
-    def clean(self) -> None:
-        """Raise ValidationError that tells at each field which rule it breaks."""
-        errors = {}
+    def faults(self) -> Iterator[tuple[str, Any]]:
+        yield from super().faults()
         if self.issuance_date:
             for name in ("return_date", "actual_return_date"):
                 day = getattr(self, name)
                 if day and day < self.issuance_date:
-                    errors[name] = _("Expected the day of issuance, %s, or later.") % self.issuance_date
+                    yield name, _("Expected the day of issuance, %s, or later.") % self.issuance_date
             paid = self.payments.first_day() if self.pk else None
             if paid and paid < self.issuance_date:
-                errors["issuance_date"] = _("Expected the day of the first payment, %s, or earlier.") % paid
-        if errors:
-            raise ValidationError(errors)
+                yield "issuance_date", _("Expected the day of the first payment, %s, or earlier.") % paid
 
     def overpaid(self) -> dict[str, Decimal]:
         """{"body": amount, "percent": amount} paid beyond what is owed, where it is."""
@@ -311,6 +308,12 @@ class Dictionary(BookModel):
 
     def __str__(self) -> str:
         return self.name
+
+    def faults(self) -> Iterator[tuple[str, Any]]:
+        yield from super().faults()
+        others = Dictionary.objects.exclude(pk=self.pk).values_list("name", flat=True)
+        if self.name and self.name.casefold() in (name.casefold() for name in others):
+            yield "name", _("There is an entry of this name, in some case, already.")
 
 
 class PaymentQuerySet(DatedQuerySet):
@@ -369,11 +372,11 @@ class Payment(BookModel):
     def __str__(self) -> str:
         return f"{self.pk}"
 
-    def clean(self) -> None:
-        """Raise ValidationError where it is paid before the credit is issued."""
-        credit = self.credit if self.credit_id or "credit" in self._state.fields_cache else None
-        issued = credit and credit.issuance_date
+    def faults(self) -> Iterator[tuple[str, Any]]:
+        yield from super().faults()
+        try:
+            issued = self.credit.issuance_date
+        except Credit.DoesNotExist:
+            return  # a fault of its own
         if issued and self.payment_date and self.payment_date < issued:
-            raise ValidationError(
-                {"payment_date": _("Expected the credit's day of issuance, %s, or later.") % issued}
-            )
+            yield "payment_date", _("Expected the credit's day of issuance, %s, or later.") % issued

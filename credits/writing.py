@@ -5,9 +5,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import connection, models, transaction
 from django.db.utils import NotSupportedError
 from django.dispatch import Signal
+from django.utils.translation import gettext_lazy as _
 
 from .trail import given_values, record_changes, record_rows, stored_values
 
@@ -110,3 +112,21 @@ class BookModel(models.Model):
             deleted = super().delete(*args, **kwargs)
             record_changes(type(self), before, {})
         return deleted
+
+    def clean(self) -> None:
+        """Raise ValidationError, by field: for the admin's forms and the API alike."""
+        if faults := dict(self.faults()):
+            raise ValidationError(faults)
+
+    def faults(self) -> Iterator[tuple[str, Any]]:
+        """(field, what is wrong with it): the rules that a field can't know by itself."""
+        for field in self._meta.fields:
+            value = getattr(self, field.attname)
+            if isinstance(field, models.DateField) and value and not 1900 <= value.year <= 2999:
+                yield field.name, _("Enter a date from 1900 to 2999.")
+            elif isinstance(field, models.CharField) and value and not is_readable(value):
+                yield field.name, _("Enter characters that can be seen, without spaces around them.")
+
+
+def is_readable(text: str) -> bool:
+    return text.isprintable() and "\ufffd" not in text and text == text.strip()

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import environ
+from corsheaders.defaults import default_headers
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
@@ -46,6 +47,7 @@ def secret_key_file(path: Path) -> str:
 DEBUG = switch("DEBUG")
 SECRET_KEY = env.str("SECRET_KEY", default="") or secret_key_file(VAR_DIR / "secret_key")
 ALLOWED_HOSTS = env.str("ALLOWED_HOSTS", default="localhost,127.0.0.1,[::1]").replace(" ", "").split(",")
+HTTPS = switch("HTTPS")
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -55,7 +57,11 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "fintrack.apps.StaffConfig",  # django.contrib.admin
     "axes",
+    "corsheaders",
     "csp",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "import_export",
     "knox",
     "rest_framework",
@@ -66,9 +72,12 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "fintrack.logs.RequestLog",
     "django.middleware.security.SecurityMiddleware",
     "fintrack.access.limit_body",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.middleware.gzip.GZipMiddleware",  # padded at random: a page's length tells nothing of its token
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -183,9 +192,37 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["fintrack.access.MayReadBook"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "fintrack.schema.AutoSchema",
+    "DEFAULT_THROTTLE_CLASSES": ["fintrack.throttles.Accounts"],
+    "DEFAULT_THROTTLE_RATES": {
+        "account": env.str("API_RATE", default="6000/min"),
+        "stranger": "60/min",  # who shows no token, or a wrong one
+    },
+    "NUM_PROXIES": 1 if HTTPS else 0,
     "EXCEPTION_HANDLER": "fintrack.api.problem",
     "URL_FORMAT_OVERRIDE": None,
+    # Money is a number; dates are yyyy-mm-dd.
+    "COERCE_DECIMAL_TO_STRING": False,
+    "DATE_INPUT_FORMATS": ["%Y-%m-%d"],
 }
+SPECTACULAR_SETTINGS = {
+    "TITLE": "FinTrack",
+    "DESCRIPTION": (
+        "Reports on a micro-lender's book, and the book itself. Money and percentages are JSON numbers of at "
+        "most two decimals. Errors are problems of RFC 9457, which list every fault."
+    ),
+    "VERSION": "1",
+    "LICENSE": {"name": "MIT", "identifier": "MIT"},
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": ["fintrack.schema.describe_problems"],
+}
+CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_HEADERS = [*default_headers, "idempotency-key", "if-none-match", "x-request-id"]
+CORS_EXPOSE_HEADERS = ["ETag", "Idempotency-Replayed", "Location", "Retry-After", "X-Request-ID"]
 REST_KNOX = {"TOKEN_TTL": timedelta(days=365), "AUTH_HEADER_PREFIX": "Token"}
 
 CONTENT_SECURITY_POLICY = {
@@ -199,7 +236,7 @@ CONTENT_SECURITY_POLICY = {
 }
 X_FRAME_OPTIONS = "DENY"
 
-if switch("HTTPS"):
+if HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
     SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]  # asked over plain HTTP, from inside
@@ -212,6 +249,21 @@ if switch("HTTPS"):
 # Files in and out of the admin
 
 IMPORT_EXPORT_SKIP_ADMIN_LOG = True  # the trail knows
+
+# Logs: each line is JSON, each request is one
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "fintrack.logs.JSONFormatter"}},
+    "handlers": {"lines": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["lines"], "level": "INFO"},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO"},
+        "django.request": {"level": "ERROR"},  # what is the client's fault is in the line of the request
+        "django.server": {"handlers": [], "level": "ERROR", "propagate": True},
+    },
+}
 
 # Language and time
 

@@ -2,9 +2,12 @@ from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.urls import include, path, reverse_lazy
 
+from credits.urls import api as credits_api
+from plans.urls import api as plans_api
 from reports.urls import api as reports_api
 
 from .api import NoSuchAddress
+from .docs import Docs, Schema
 from .health import livez, readyz
 
 accounts = [
@@ -23,8 +26,16 @@ urlpatterns = [
     path("accounts/", include(accounts)),
     path("admin/", admin.site.urls),
     path("api/v1/", include(reports_api)),
-    path("api/v1/", include("plans.urls")),
+    path("api/v1/", include(credits_api)),
+    path("api/v1/", include(plans_api)),
     path("api/v1/<path:unknown>", NoSuchAddress.as_view()),
+    path("api/schema/", Schema.as_view(), name="schema"),
+    path("api/docs/", Docs.as_view(), name="docs"),
     path("livez", livez),
     path("readyz", readyz),
 ]
+
+handler400 = "fintrack.api.bad_request"
+handler403 = "fintrack.api.permission_denied"
+handler404 = "fintrack.api.not_found"
+handler500 = "fintrack.api.server_error"

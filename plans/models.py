@@ -1,10 +1,10 @@
 """The monthly targets for issuance and collection."""
 
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
-from typing import Self
+from typing import Any, Self
 
-from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
@@ -84,11 +84,12 @@ class Plan(BookModel):
     def __str__(self) -> str:
         return f"{self.period:%Y-%m}"
 
-    def clean(self) -> None:
-        """Raise ValidationError that tells at the month which rule it breaks."""
-        if self.period and self.period.day != 1:
-            raise ValidationError({"period": _("Expected the first day of a month.")})
-        if self.period and self.category_id:
-            same = Plan.objects.filter(period=self.period, category=self.category_id).exclude(pk=self.pk)
-            if same.exists():
-                raise ValidationError({"period": _("There is a plan for this month and category already.")})
+    def faults(self) -> Iterator[tuple[str, Any]]:
+        yield from super().faults()
+        if not self.period:
+            return
+        others = Plan.objects.exclude(pk=self.pk)
+        if self.period.day != 1:
+            yield "period", _("Expected the first day of a month.")
+        elif self.category_id and others.filter(period=self.period, category=self.category_id).exists():
+            yield "period", _("There is a plan for this month and category already.")

@@ -1,5 +1,14 @@
 from django.urls import path
+from rest_framework.routers import SimpleRouter
 
+from .api import PlanViewSet
 from .views import PlansInsert
 
-urlpatterns = [path("plans_insert", PlansInsert.as_view(), name="plans_insert")]
+router = SimpleRouter(trailing_slash=False, use_regex_path=False)
+router.register("plans", PlanViewSet, "plans")
+
+# This one stands at the root too, for those who knew the service before.
+original = [path("plans_insert", PlansInsert.as_view(), name="plans_insert")]
+
+api = [*original, *router.urls]
+urlpatterns = original

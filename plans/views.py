@@ -5,6 +5,7 @@ from dataclasses import asdict
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -29,10 +30,36 @@ class UploadForm(ParamsForm):
         return file
 
 
+INSERTED = {
+    "type": "object",
+    "properties": {
+        "message": {"type": "string"},
+        "inserted": {"type": "integer", "minimum": 1},
+    },
+    "required": ["message", "inserted"],
+    "examples": [{"message": "Plans inserted successfully", "inserted": 4}],
+}
+FILE = {
+    "type": "object",
+    "properties": {
+        "file": {
+            "type": "string",
+            "format": "binary",
+            "description": "CSV or XLSX with the columns month, category_name and sum; at most 2 MB.",
+        }
+    },
+    "required": ["file"],
+    "additionalProperties": False,
+}
+
+
 class PlansInsert(APIView):
+    """Store the plans of a file: all of them, or none and every fault with its row and column."""
+
     permission_classes = [MayAddPlans]
     parser_classes = [MultiPartParser]
 
+    @extend_schema(tags=["plans"], request={"multipart/form-data": FILE}, responses={200: INSERTED})
     def post(self, request: Request) -> Response:
         form = UploadForm(request.query_params)
         if int(request.META.get("CONTENT_LENGTH") or 0) <= MAX_BYTES + FORM_OVERHEAD:

@@ -24,7 +24,7 @@ from .params import CSV, XLSX
 from .report import Report
 
 MAX_XLSX_ROWS = 100_000
-XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+TYPES = {CSV: "text/csv", XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}
 FORMATS = {Decimal: "#,##0.00", date: "yyyy-mm-dd", int: "0"}
 
 
@@ -47,7 +47,7 @@ def csv_download(
         for row in rows:
             yield writer.writerow([text_of(value) for value in asdict(row).values()])
 
-    response = StreamingHttpResponse(lines(), content_type="text/csv; charset=utf-8")
+    response = StreamingHttpResponse(lines(), content_type=f"{TYPES[CSV]}; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{filename(report, params)}.csv"'
     return response
 
@@ -86,7 +86,7 @@ def xlsx_download(report: Report, rows: list[Any], params: dict[str, Any]) -> Fi
     book.save(file)
     file.seek(0)
     name = f"{filename(report, params)}.xlsx"
-    return FileResponse(file, as_attachment=True, filename=name, content_type=XLSX_TYPE)
+    return FileResponse(file, as_attachment=True, filename=name, content_type=TYPES[XLSX])
 
 
 def cell(sheet: Any, value: Any, font: Font | None = None) -> Any:

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from fintrack.api import ParamsForm
 
-CSV, XLSX = "csv", "xlsx"
+JSON, CSV, XLSX = "json", "csv", "xlsx"
 
 
 class ReportParams(ParamsForm):

@@ -107,4 +107,8 @@ report = Report(
     compute=compute,
     totals=totals,
     page=page,
+    example=(
+        {"check_date": "2021-06-15"},
+        Row(date(2021, 6, 1), "видача", Decimal("272000"), Decimal("145000"), Decimal("53.31")),
+    ),
 )

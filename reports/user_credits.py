@@ -80,4 +80,20 @@ report = Report(
     row=Row,
     compute=compute,
     totals=totals,
+    example=(
+        {"user_id": 10},
+        Row(
+            credit_id=1690,
+            issuance_date=date(2021, 10, 9),
+            is_closed=True,
+            actual_return_date=date(2021, 11, 28),
+            return_date=date(2021, 10, 23),
+            overdue_days=None,
+            body=Decimal("1000"),
+            percent=Decimal("960"),
+            total_payments=Decimal("1960"),
+            body_payments=None,
+            percent_payments=None,
+        ),
+    ),
 )

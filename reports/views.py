@@ -4,12 +4,14 @@ import hashlib
 from dataclasses import asdict
 from typing import Any
 
+from django import forms
 from django.contrib.auth.mixins import PermissionRequiredMixin
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.views.generic import View
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -18,10 +20,11 @@ from fintrack.access import MayReadBook
 from fintrack.api import Refused
 
 from .cache import TRIES, Answer, get_or_compute, is_current, snapshot
-from .downloads import DOWNLOADS, csv_download
+from .downloads import DOWNLOADS, TYPES, csv_download
 from .listing import Listing
-from .params import ReportParams
+from .params import CSV, JSON, XLSX, ReportParams
 from .report import Report
+from .schema import ReportSchema
 
 
 class ReportView:
@@ -34,6 +37,7 @@ class ReportView:
         """Raise Refused, and what computing raises."""
         params = form.checked()
         kind = params.pop("format")
+        kind = kind if kind in DOWNLOADS else ""
         answer = get_or_compute(self.report, params)
         etag = None
         if answer.key and (kind or self.etag):
@@ -56,13 +60,38 @@ class ReportView:
         raise NotImplementedError
 
 
+class CSVRenderer(BaseRenderer):
+    """Lets a client ask for it by Accept; the download itself is written once, for pages too."""
+
+    media_type, format = TYPES[CSV], CSV
+
+
+class XLSXRenderer(BaseRenderer):
+    media_type, format = TYPES[XLSX], XLSX
+
+
 class ReportAPI(ReportView, APIView):
+    renderer_classes = [JSONRenderer, CSVRenderer, XLSXRenderer]
+    schema = ReportSchema()
+
     def get(self, request: Request, **path: Any) -> HttpResponseBase:
         data = request.query_params.copy()
         data.update(path)
-        return self.respond(request, self.report.params(data))
+        data.setdefault("format", request.accepted_renderer.format)
+        return self.respond(request, self.form(data))
+
+    def form(self, data: Any) -> ReportParams:
+        form = self.report.params(data)
+        form.strict = True
+        kinds = [JSON, *DOWNLOADS]
+        form.fields["format"] = forms.ChoiceField(
+            choices=[(kind, kind) for kind in kinds], help_text="json, csv or xlsx"
+        )
+        return form
 
     def shown(self, request: Request, form: ReportParams, params: dict[str, Any], answer: Answer) -> Response:
+        # `?format=json` counts for more than what Accept says.
+        request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
         return Response([asdict(row) for row in answer.rows])
 
 

@@ -115,4 +115,20 @@ report = Report(
     compute=compute,
     totals=totals,
     page=page,
+    example=(
+        {"year": 2021},
+        Row(
+            month_year="2021-06",
+            issuance_count=118,
+            plan_issuance_sum=Decimal("272000"),
+            actual_issuance_sum=Decimal("324000"),
+            issuance_performance_percent=Decimal("119.12"),
+            payment_count=1812,
+            plan_collection_sum=Decimal("1133000"),
+            actual_collection_sum=Decimal("1059206.68"),
+            collection_performance_percent=Decimal("93.49"),
+            issuance_percent_of_year=Decimal("5.64"),
+            collection_percent_of_year=Decimal("7.48"),
+        ),
+    ),
 )

@@ -94,13 +94,14 @@ NOBODY, STRANGER = "nobody", "stranger"  # not signed in; signed in, with no rol
 EVERYBODY = (NOBODY, STRANGER, ANALYST, EDITOR, ADMINISTRATOR)
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE")
 
-# Whom an address refuses whatever the method, and how.
-OPEN: dict[str, int] = {}
+# Whom an address refuses, and how: whatever the method, or {method: status}.
+OPEN: dict[str, Any] = {}
 SIGNED_IN = {NOBODY: 302}
 PAGE = {NOBODY: 302, STRANGER: 403}
 API = {NOBODY: 401, STRANGER: 403}
-API_FOR_EDITORS = API | {ANALYST: 403}
+API_FOR_EDITORS = API | {ANALYST: {"POST": 403, "OPTIONS": 403}}
 STAFF = PAGE | {ANALYST: 403}
+NO_WRITES = {"POST": 403, "PUT": 403, "PATCH": 403, "DELETE": 403}
 
 # What it answers to everybody else; 405 to any other method.
 SHOWN = {"GET": 200, "HEAD": 200, "OPTIONS": 200}
@@ -112,13 +113,24 @@ READ = {"GET": 200, "HEAD": 200}
 PAGES = READ | {"POST": 200}
 REFUSED = {"GET": 403, "HEAD": 403, "POST": 403}
 
+# A table of the book, which nothing is written to without a body.
+TABLE = SHOWN | {"POST": 400}
+TABLE_ROW = SHOWN | {"PUT": 400, "PATCH": 200, "DELETE": 204}
+
+
+def refused(answers: dict[str, int], *editors: str) -> dict[str, Any]:
+    """Whom a table of the book refuses: analysts all writes, editors those methods."""
+    writes = NO_WRITES.keys() & answers.keys()
+    return API | {ANALYST: dict.fromkeys(writes, 403), EDITOR: dict.fromkeys(editors, 403)}
+
 
 class Route(NamedTuple):
-    refused: dict[str, int]
+    refused: dict[str, Any]
     answers: dict[str, int]
     query: dict[str, Any] = {}
-    path: dict[str, Any] = {}  # what stands for the parameters in the address
+    path: dict[str, Any] = {}  # what stands for the parameters in the address, or makes it
     not_for: str = ""  # a role to which it answers 403
+    policy: dict[str, str] = {}  # what the policy has beside what all have
 
 
 ONE = {"object_id": 10}
@@ -221,6 +233,35 @@ ROUTES = ADMIN | {
     "month": Route(API, SHOWN, query={"month": "2021-06"}),
     "api/v1/<unknown>": Route({NOBODY: 401}, dict.fromkeys(METHODS, 404), path={"unknown": "nothing"}),
     "plans_insert": Route(API_FOR_EDITORS, {"POST": 400, "OPTIONS": 200}),
+    "borrowers-list": Route(refused(TABLE), TABLE),
+    "borrowers-detail": Route(
+        refused(TABLE_ROW, "DELETE"), TABLE_ROW, path={"pk": lambda: builders.borrower().pk}
+    ),
+    "credits-list": Route(refused(TABLE), TABLE),
+    "credits-detail": Route(
+        refused(TABLE_ROW, "DELETE"), TABLE_ROW, path={"pk": lambda: builders.credit().pk}
+    ),
+    "payments-list": Route(refused(TABLE), TABLE),
+    "payments-detail": Route(
+        refused(TABLE_ROW, "DELETE"),
+        TABLE_ROW,
+        path={"pk": lambda: builders.payment(builders.credit(), "2021-06-01", 1).pk},
+    ),
+    "payments-bulk-create": Route(API | {ANALYST: {"POST": 403}}, {"POST": 400, "OPTIONS": 200}),
+    "dictionary-list": Route(refused(TABLE), TABLE),
+    "dictionary-detail": Route(
+        refused(TABLE_ROW, "DELETE"),
+        TABLE_ROW,
+        path={"pk": lambda: Dictionary.objects.create(name=f"entry {next(builders.NUMBERS)}").pk},
+    ),
+    "plans-list": Route(refused(TABLE), TABLE),
+    "plans-detail": Route(
+        refused(TABLE_ROW),
+        TABLE_ROW,
+        path={"pk": lambda: builders.plan(f"{1900 + next(builders.NUMBERS) % 1000}-01", 3, 1).pk},
+    ),
+    "schema": Route(API, SHOWN),
+    "docs": Route(PAGE, SHOWN, policy={"img-src": "'self' data:"}),
 }
 
 
@@ -268,7 +309,11 @@ def as_somebody():
 
 
 def ask(client: APIClient, method: str, address: str, route: Route) -> Any:
-    filled = re.sub(r"<(\w+)>", lambda parameter: str(route.path[parameter[1]]), address)
+    def fill(parameter: re.Match[str]) -> str:
+        value = route.path[parameter[1]]
+        return str(value() if callable(value) else value)
+
+    filled = re.sub(r"<(\w+)>", fill, address)
     content = (
         {"data": "", "content_type": "multipart/form-data; boundary=x"} if method in ("POST", "PUT") else {}
     )
@@ -301,20 +346,21 @@ def one_of_each() -> None:
 def test_address_answers_each_method_of_everybody_as_the_table_says(as_somebody, name, address):
     one_of_each()
     route = ROUTES[name]
-    expected = {
-        (who, method): route.refused.get(who, 405)
-        if who in route.refused or method not in route.answers
-        else 403
-        if who == route.not_for
-        else route.answers[method]
-        for who in EVERYBODY
-        for method in METHODS
-    }
+    expected = {(who, method): status_for(route, who, method) for who in EVERYBODY for method in METHODS}
     found = {(who, method): ask(as_somebody(who), method, address, route) for who, method in expected}
     assert {asked: answer.status_code for asked, answer in found.items()} == expected
     for answer in found.values():
         assert_refusal_is_explained(answer)
-        assert_policy_is_strict(answer)
+        assert_policy_is_strict(answer, route.policy)
+
+
+def status_for(route: Route, who: str, method: str) -> int:
+    refused = route.refused.get(who, {})
+    if isinstance(refused, int):
+        return refused
+    if who == route.not_for and method in route.answers:
+        return 403
+    return refused.get(method, route.answers.get(method, 405))
 
 
 def assert_refusal_is_explained(answer: Any) -> None:
@@ -332,14 +378,19 @@ def is_led_on(answer: Any) -> bool:
     return signed_out or there in ("/admin/", path, f"{path}change/")
 
 
-def assert_policy_is_strict(answer: Any) -> None:
-    assert dict(part.split(" ", 1) for part in answer["Content-Security-Policy"].split("; ")) == {
-        "default-src": "'self'",
-        "base-uri": "'none'",
-        "form-action": "'self'",
-        "frame-ancestors": "'none'",
-        "object-src": "'none'",
-    }
+def assert_policy_is_strict(answer: Any, beside: dict[str, str] | None = None) -> None:
+    more = {} if answer.status_code in (302, 403) else beside or {}
+    assert (
+        dict(part.split(" ", 1) for part in answer["Content-Security-Policy"].split("; "))
+        == {
+            "default-src": "'self'",
+            "base-uri": "'none'",
+            "form-action": "'self'",
+            "frame-ancestors": "'none'",
+            "object-src": "'none'",
+        }
+        | more
+    )
     assert answer["X-Frame-Options"] == "DENY"
     assert answer["X-Content-Type-Options"] == "nosniff"
     if answer.headers.get("Content-Type", "").startswith("text/html"):

@@ -193,4 +193,6 @@ def test_csv_comes_line_by_line():
 def test_an_unknown_format_is_an_error_that_names_the_known_ones(db, analyst):
     response = analyst.get("/year_performance?year=2021&format=pdf")
     assert response.status_code == 400
-    assert response.json()["errors"] == [{"parameter": "format", "found": "pdf", "expected": "csv or xlsx"}]
+    assert response.json()["errors"] == [
+        {"parameter": "format", "found": "pdf", "expected": "json, csv or xlsx"}
+    ]

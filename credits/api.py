@@ -1,0 +1,461 @@
+"""The book through the API: borrowers, credits, payments and the dictionary."""
+
+import json
+import re
+from collections.abc import Callable
+from copy import copy
+from typing import Any
+
+from django.core.exceptions import ValidationError as ModelValidationError
+from django.core.validators import RegexValidator
+from django.db import connection, models
+from django.db.models import Model, QuerySet
+from django.utils import timezone
+from django.utils.cache import patch_vary_headers
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import conditional_page
+from django_filters import rest_framework as filters
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.permissions import BasePermission, DjangoModelPermissions
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ModelViewSet
+
+from fintrack.access import MayReadBook
+from fintrack.api import AMOUNT, MAX_ID, Conflict, JSONParser, Refused
+from fintrack.lists import (
+    ID,
+    RANGE,
+    CursorForm,
+    Cursors,
+    FilterBackend,
+    IdFilter,
+    ListFilter,
+    Pages,
+    TextFilter,
+    ordering,
+)
+from fintrack.models import IdempotencyKey, KeyTaken
+from fintrack.schema import example
+
+from .models import Borrower, Credit, Dictionary, Payment
+from .writing import writing
+
+MAX_BULK = 5000
+MAX_KEY = 255
+CONTROLS = r"\x00-\x1f\x7f-\x9f\ufffd"
+
+
+class RelatedId(serializers.PrimaryKeyRelatedField):
+    """The id of another row."""
+
+    default_error_messages = {
+        "does_not_exist": _("There is nothing with this id, or nothing that fits."),
+        "incorrect_type": _("An id is a whole number."),
+    }
+    known: dict[int, Model] | None = None  # all that a list refers to, looked up at once
+
+    def to_internal_value(self, data: Any) -> Any:
+        if type(data) is not int:
+            self.fail("incorrect_type")
+        if self.known is None:
+            return super().to_internal_value(data)
+        if data not in self.known:
+            self.fail("does_not_exist")
+        return self.known[data]
+
+    def look_up(self, ids: set[Any]) -> None:
+        rows: Any = self.get_queryset()
+        self.known = rows.in_bulk([pk for pk in ids if type(pk) is int and 0 < pk <= MAX_ID])
+
+
+class Amount(serializers.DecimalField):
+    """Money: a number of at most two decimals on the way out, the same or text of it on the way in."""
+
+    default_error_messages = {"invalid": _("An amount is a number, or text such as 1500.50.")}
+    text = RegexValidator(AMOUNT)
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, str):
+            try:
+                self.text(data.removeprefix("-"))
+            except ModelValidationError:
+                self.fail("invalid")
+        elif isinstance(data, bool):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Text(serializers.CharField):
+    """As it is given, without anything that can't be seen; to the letter."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(trim_whitespace=False, **kwargs)
+        pattern = rf"^[^\s{CONTROLS}]([^{CONTROLS}]*[^\s{CONTROLS}])?$"
+        expected = _("Enter characters that can be seen, without spaces around them.")
+        self.validators.append(RegexValidator(pattern, expected))
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class RelatedIdSchema(OpenApiSerializerFieldExtension):
+    target_class = RelatedId
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        relation = self.target.parent.Meta.model._meta.get_field(self.target.source)
+        if kinds := relation.get_limit_choices_to().get("pk__in"):
+            return {"type": "integer", "enum": kinds}
+        return {"type": "integer", "minimum": 1, "maximum": MAX_ID}
+
+
+class AmountSchema(OpenApiSerializerFieldExtension):
+    target_class = Amount
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        number = {"type": "number", "minimum": float(self.target.min_value), "maximum": 999_999_999_999.99}
+        if direction == "response":
+            return number
+        return {
+            "anyOf": [number, {"type": "string", "pattern": AMOUNT}],
+            "description": "At most 12 digits and two decimals, as a number or as text: exact in both.",
+        }
+
+
+class BulkSerializer(serializers.ListSerializer):
+    """Many new rows: what they refer to is looked up at once, and they are stored all or none."""
+
+    child: Any
+    max_length: int | None
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, list) and len(data) <= (self.max_length or 0):
+            rows = [row for row in data if isinstance(row, dict)]
+            for name, field in self.child.fields.items():
+                if isinstance(field, RelatedId):
+                    field.look_up({row.get(name) for row in rows if isinstance(row.get(name), int)})
+        return super().to_internal_value(data)
+
+    def create(self, validated_data: list[dict[str, Any]]) -> list[Model]:
+        model = self.child.Meta.model
+        items = [model(**values) for values in validated_data]
+        if connection.features.can_return_rows_from_bulk_insert:
+            return model.objects.bulk_create(items)
+        for item in items:  # MySQL doesn't tell the ids of many
+            item.save(force_insert=True)
+        return items
+
+
+class BookSerializer(serializers.ModelSerializer):
+    """A row of the book. The rules are the models' own; an unknown field is a fault."""
+
+    serializer_field_mapping = serializers.ModelSerializer.serializer_field_mapping | {
+        models.DecimalField: Amount,
+        models.CharField: Text,
+    }
+    serializer_related_field = RelatedId
+
+    class Meta:
+        list_serializer_class = BulkSerializer
+        validators: list[Any] = []  # those of the models
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = {}
+        if isinstance(data, dict):
+            known = [name for name, field in self.fields.items() if not field.read_only]
+            expected = _("One of these fields: %(names)s.") % {"names": ", ".join(known)}
+            if isinstance(self.instance, Model) and data.get("id") == self.instance.pk:
+                known.append("id")  # what was read may be sent back as it is
+            unknown = {name: [expected] for name in data if name not in known}
+        try:
+            values = super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            faults: Any = error.detail
+            raise serializers.ValidationError(faults | unknown) from error
+        if unknown:
+            raise serializers.ValidationError(unknown)
+        return values
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        item = copy(self.instance) if isinstance(self.instance, Model) else self.Meta.model()
+        for name, value in attrs.items():
+            setattr(item, name, value)
+        try:
+            if self.parent is None:
+                item.full_clean()
+            else:  # without a query for each row: what it refers to is known
+                related = [name for name, field in self.fields.items() if isinstance(field, RelatedId)]
+                item.full_clean(exclude=related, validate_unique=False, validate_constraints=False)
+        except ModelValidationError as error:
+            faults = error.message_dict
+            own = faults.pop("__all__", [])
+            raise serializers.ValidationError(faults | ({"non_field_errors": own} if own else {})) from error
+        return attrs
+
+
+class BookPermissions(DjangoModelPermissions):
+    """What the role of the account may do with the table; reading is for all roles."""
+
+    VIEW = ["%(app_label)s.view_%(model_name)s"]
+    perms_map = DjangoModelPermissions.perms_map | {"GET": VIEW, "HEAD": VIEW, "OPTIONS": VIEW}
+
+
+@method_decorator(conditional_page, name="dispatch")
+class BookViewSet(ModelViewSet):
+    """A table of the book."""
+
+    filter_backends = [FilterBackend]
+    parser_classes = [JSONParser]
+    lookup_value_converter = "int"
+
+    def get_permissions(self) -> list[BasePermission]:
+        return [BookPermissions() if self.action else MayReadBook()]  # without an action: 405
+
+    def get_queryset(self) -> QuerySet[Any]:
+        rows = super().get_queryset().order_by("id")
+        changes = self.request and self.request.method in ("PUT", "PATCH", "DELETE")
+        return rows.select_for_update() if changes else rows
+
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        with writing():
+            return super().create(request, *args, **kwargs)
+
+    def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        with writing():
+            return super().update(request, *args, **kwargs)
+
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        with writing():
+            return super().destroy(request, *args, **kwargs)
+
+    def get_success_headers(self, data: Any) -> dict[str, str]:
+        return {"Location": self.request.build_absolute_uri(f"{self.request.path}/{data['id']}")}
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        response["Cache-Control"] = "private, no-cache"
+        patch_vary_headers(response, ["Authorization", "Cookie"])
+        return response
+
+
+@example({"id": 1, "login": "devotedclinic", "registration_date": "2020-01-01"})
+class BorrowerSerializer(BookSerializer):
+    class Meta(BookSerializer.Meta):
+        model = Borrower
+        fields = ["id", "login", "registration_date"]
+        extra_kwargs: dict[str, Any] = {"login": {"validators": []}}  # the model says that it is unique
+
+
+class BorrowerFilter(ListFilter):
+    search = TextFilter(
+        method=lambda rows, _name, text: rows.found(text),
+        help_text=_("an id, or part of a login in any case"),
+    )
+    ordering = ordering("id", "login", "registration_date")
+
+    class Meta(ListFilter.Meta):
+        model = Borrower
+        fields = {"login": ["exact"], "registration_date": RANGE}
+
+
+class BorrowerViewSet(BookViewSet):
+    """Borrowers: whom the lender lends to."""
+
+    queryset = Borrower.objects.all()
+    serializer_class = BorrowerSerializer
+    filterset_class = BorrowerFilter
+    pagination_class = Pages
+
+
+@example(
+    {
+        "id": 1,
+        "borrower": 31,
+        "issuance_date": "2020-01-11",
+        "return_date": "2020-01-25",
+        "actual_return_date": "2021-04-23",
+        "body": 4500.0,
+        "percent": 32535.0,
+    }
+)
+class CreditSerializer(BookSerializer):
+    class Meta(BookSerializer.Meta):
+        model = Credit
+        fields = [
+            "id",
+            "borrower",
+            "issuance_date",
+            "return_date",
+            "actual_return_date",
+            "body",
+            "percent",
+        ]
+
+
+class CreditFilter(ListFilter):
+    state = filters.ChoiceFilter(
+        choices=[(name, name) for name in Credit.STATES],
+        method=lambda rows, _name, state: rows.in_state(state, timezone.localdate()),
+        help_text=_("open, overdue (and open) or closed"),
+    )
+    search = TextFilter(
+        method=lambda rows, _name, text: rows.filter(borrower__in=Borrower.objects.found(text)),
+        help_text=_("an id of a borrower, or part of a login in any case"),
+    )
+    ordering = ordering("id", "issuance_date", "return_date", "body", "percent")
+
+    class Meta(ListFilter.Meta):
+        form = CursorForm
+        model = Credit
+        fields = {
+            "borrower": ["exact"],
+            "issuance_date": RANGE,
+            "return_date": RANGE,
+            "actual_return_date": RANGE,
+            "body": RANGE,
+            "percent": RANGE,
+        }
+
+
+class CreditViewSet(BookViewSet):
+    """Credits. `percent` is the interest accrued, an amount; an open credit has no `actual_return_date`."""
+
+    queryset = Credit.objects.all()
+    serializer_class = CreditSerializer
+    filterset_class = CreditFilter
+    pagination_class = Cursors
+
+
+@example({"id": 1, "credit": 2, "payment_date": "2020-01-14", "type": 2, "sum": 1837.5})
+class PaymentSerializer(BookSerializer):
+    class Meta(BookSerializer.Meta):
+        model = Payment
+        fields = ["id", "credit", "payment_date", "type", "sum"]
+
+
+class PaymentFilter(ListFilter):
+    borrower = IdFilter("credit__borrower", **ID)
+    search = TextFilter(
+        method=lambda rows, _name, text: rows.filter(credit__borrower__in=Borrower.objects.found(text)),
+        help_text=_("an id of a borrower, or part of a login in any case"),
+    )
+    ordering = ordering("id", "payment_date", "sum")
+
+    class Meta(ListFilter.Meta):
+        form = CursorForm
+        model = Payment
+        fields = {"credit": ["exact"], "type": ["exact"], "payment_date": RANGE, "sum": RANGE}
+
+
+class CreatedPayments(serializers.Serializer):
+    """How many payments were stored, and their ids in the order of the request."""
+
+    created = serializers.IntegerField(min_value=1, max_value=MAX_BULK)
+    ids = serializers.ListField(child=serializers.IntegerField(min_value=1))
+
+
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[!-~]+$"},
+    OpenApiParameter.HEADER,
+    description=(
+        "Any text of your own, such as a UUID. The same request sent again with it within 7 days stores "
+        "nothing and gets the same answer, with `Idempotency-Replayed: true`; another body under it is 409."
+    ),
+)
+
+
+class PaymentViewSet(BookViewSet):
+    """Payments: money received for a credit. `type` is 1 (body) or 2 (interest)."""
+
+    queryset = Payment.objects.all()
+    serializer_class = PaymentSerializer
+    filterset_class = PaymentFilter
+    pagination_class = Cursors
+
+    @extend_schema(parameters=[IDEMPOTENCY_KEY])
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        response = self.once(request, self.get_serializer(data=request.data), lambda payment: payment)
+        response["Location"] = self.get_success_headers(response.data)["Location"]
+        return response
+
+    @extend_schema(
+        operation_id="payments_bulk_create",
+        parameters=[IDEMPOTENCY_KEY],
+        request=PaymentSerializer(many=True),
+        responses={201: CreatedPayments},
+    )
+    @action(detail=False, methods=["post"], url_path="bulk", pagination_class=None, filter_backends=[])
+    def bulk_create(self, request: Request) -> Response:
+        """Store up to 5,000 payments, all or none. A fault's pointer begins with the payment's index."""
+        limits = {"allow_empty": False, "max_length": MAX_BULK}
+        serializer = self.get_serializer(data=request.data, many=True, **limits)
+        return self.once(
+            request,
+            serializer,
+            lambda payments: {"created": len(payments), "ids": [payment["id"] for payment in payments]},
+        )
+
+    def once(self, request: Request, serializer: Any, answer: Callable[[Any], Any]) -> Response:
+        """Store what the serializer holds. What was sent before gets the answer that it got then."""
+
+        def store() -> Any:
+            serializer.is_valid(raise_exception=True)
+            serializer.save()
+            return answer(json.loads(JSONRenderer().render(serializer.data)))
+
+        key = request.headers.get("Idempotency-Key")
+        with writing():
+            if key is None:
+                return Response(store(), status=201)
+            try:
+                sent = [request.path, request.data]
+                data, again = IdempotencyKey.once(request.user, checked_key(key), sent, store)
+            except KeyTaken:
+                raise Conflict(_("This Idempotency-Key belongs to a request with another body.")) from None
+        return Response(data, status=201, headers={"Idempotency-Replayed": "true"} if again else None)
+
+
+def checked_key(key: str) -> str:
+    if not re.fullmatch(f"[!-~]{{1,{MAX_KEY}}}", key):
+        expected = _("1 to %d visible characters of ASCII") % MAX_KEY
+        fault = {"parameter": "Idempotency-Key", "found": key[:MAX_KEY], "expected": expected}
+        raise Refused(_("Check the headers."), [fault])
+    return key
+
+
+@example({"id": 1, "name": "тіло"})
+class DictionarySerializer(BookSerializer):
+    class Meta(BookSerializer.Meta):
+        model = Dictionary
+        fields = ["id", "name"]
+
+
+class DictionaryFilter(ListFilter):
+    search = TextFilter(field_name="name", lookup_expr="icontains", help_text=_("part of a name"))
+    ordering = ordering("id", "name")
+
+    class Meta(ListFilter.Meta):
+        model = Dictionary
+        fields = {"name": ["exact"]}
+
+
+class DictionaryViewSet(BookViewSet):
+    """Names of kinds of money: 1 body, 2 interest, 3 issuance, 4 collection. These four can't be deleted."""
+
+    queryset = Dictionary.objects.all()
+    serializer_class = DictionarySerializer
+    filterset_class = DictionaryFilter
+    pagination_class = Pages
+
+    def perform_destroy(self, instance: Dictionary) -> None:
+        if instance.pk in Dictionary.FIXED:
+            raise Conflict(_("It can't be deleted: the book needs the entries 1 to 4."))
+        super().perform_destroy(instance)

@@ -1,0 +1,60 @@
+"""How often a program may ask."""
+
+import logging
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework.settings import api_settings
+from rest_framework.throttling import SimpleRateThrottle
+
+logger = logging.getLogger(__name__)
+
+
+class Throttle(SimpleRateThrottle):
+    """So many requests in each minute (or second, hour, day), counted in the cache that all processes share.
+
+    Without the cache nothing is counted and nothing is refused.
+    """
+
+    scope: str
+    num_requests: int | None
+    duration: int
+
+    def get_rate(self) -> Any:
+        return api_settings.DEFAULT_THROTTLE_RATES[self.scope]
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        if not self.num_requests:
+            return True
+        now = self.timer()
+        self.rest = self.duration - now % self.duration
+        try:
+            key = f"{self.get_cache_key(request, view)}:{int(now // self.duration)}"
+            self.cache.add(key, 0, timeout=self.duration)
+            return self.cache.incr(key) <= self.num_requests
+        except Exception as error:  # whatever a driver raises
+            logger.warning("Requests can't be counted: %r", error)
+            return True
+
+    def wait(self) -> float:
+        """Seconds until counting begins anew."""
+        return self.rest
+
+
+class Accounts(Throttle):
+    """A token, or an account that is signed in."""
+
+    scope = "account"
+
+    def get_cache_key(self, request: Request, view: Any) -> str:
+        token = getattr(request.auth, "pk", None)
+        return f"throttle:token:{token}" if token else f"throttle:account:{request.user.pk}"
+
+
+class Strangers(Throttle):
+    """An address that shows no valid token, so that none can be guessed."""
+
+    scope = "stranger"
+
+    def get_cache_key(self, request: Request, view: Any) -> str:
+        return f"throttle:stranger:{self.get_ident(request)}"
