@@ -225,7 +225,7 @@ def record_rows(model: type[models.Model], rows: Iterable[tuple[Any, Values | No
             action = Change.ADDED if old is None else Change.DELETED if new is None else Change.CHANGED
             changes.append(Change(**common, object_id=pk, action=action, fields=fields))
     if changes:
-        Change.objects.bulk_create(changes, batch_size=500)
+        Change.objects.bulk_create(changes, batch_size=2000)
 
 
 class LoadRecord:

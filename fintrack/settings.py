@@ -259,6 +259,7 @@ LOGGING = {
     "handlers": {"lines": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["lines"], "level": "INFO"},
     "loggers": {
+        "axes": {"level": "WARNING"},
         "django": {"handlers": [], "level": "INFO"},
         "django.request": {"level": "ERROR"},  # what is the client's fault is in the line of the request
         "django.server": {"handlers": [], "level": "ERROR", "propagate": True},

@@ -77,7 +77,8 @@ def figures(page: Page, month: str) -> list[str]:
     """Issued and collected in the month, as the report says them now."""
     beside = page.context.new_page()
     beside.goto(f"/reports/month/?month={month}")
-    total = beside.locator("tfoot tr").first.inner_text()
+    empty = beside.locator(".empty").count()
+    total = "0.00 0.00" if empty else beside.locator("tfoot tr").first.inner_text()
     beside.close()
     return re.findall(r"\d[\d,]*\.\d\d", total)
 
@@ -209,7 +210,7 @@ def test_editor_loads_a_workbook_of_plans_and_fills_the_year(page):
         "2022: 1 plans added, 0 changed, 0 deleted."
     )
     page.goto("/reports/plans-performance/?check_date=2022-06-30")
-    expect(page.locator("tbody")).to_contain_text("1,200.00")
+    expect(page.locator("tbody").first).to_contain_text("1,200.00")
     page.goto("/admin/plans/plan/year/2022/")
     page.fill("[name='3-6']", "")
     page.click("input[value='Save the year']")
