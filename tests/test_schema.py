@@ -3,6 +3,7 @@
 import importlib
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -141,9 +142,10 @@ def test_answers_are_as_the_schema_says_whatever_is_asked(role, token_as, live_s
 def test_a_client_made_of_the_schema_lists_credits_and_reads_a_report(
     token_as, live_server, tmp_path, monkeypatch
 ):
+    programs = Path(sys.executable).parent
     subprocess.run(
         [
-            str(Path(sys.executable).with_name("openapi-python-client")),
+            str(programs / "openapi-python-client"),
             "generate",
             f"--path={SCHEMA}",
             "--meta=none",
@@ -152,6 +154,7 @@ def test_a_client_made_of_the_schema_lists_credits_and_reads_a_report(
         ],
         check=True,
         cwd=tmp_path,
+        env=os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"},  # where it finds ruff
     )
     monkeypatch.syspath_prepend(tmp_path)
     client_class = importlib.import_module("fintrack_client").AuthenticatedClient
