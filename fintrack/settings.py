@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"  # what running makes: the database file, the secret key, static files
-VAR_DIR.mkdir(exist_ok=True)
+VAR_DIR.mkdir(mode=0o700, exist_ok=True)  # the book is in there
 
 env = environ.Env()
 env.ENVIRON = {name: value for name, value in os.environ.items() if value.strip()}  # empty is absent
