@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 
 from credits.models import Borrower, Credit, Dictionary, Payment
 from credits.trail import Change
-from fintrack.access import EDITOR
+from fintrack.access import ADMINISTRATOR, EDITOR
 from fintrack.models import IdempotencyKey
 from reports.models import DataStamp
 
@@ -358,6 +358,16 @@ class TestWriting:
 
 def payments_of(credit, *sums, day="2021-06-05"):
     return [{"credit": credit.pk, "payment_date": day, "type": 1, "sum": amount} for amount in sums]
+
+
+@pytest.mark.parametrize("table", ["borrowers", "credits", "payments", "dictionary", "plans"])
+def test_options_of_a_row_need_no_transaction(committed, client_as, table):
+    credit = builders.credit()
+    builders.payment(credit, "2021-06-02", 1)
+    builders.plan("2021-06", Dictionary.ISSUANCE, 1)
+    client = client_as(ADMINISTRATOR)
+    listed = client.get(f"/api/v1/{table}").json()["results"]
+    assert client.options(f"/api/v1/{table}/{listed[0]['id']}").status_code == 200
 
 
 class TestBulk:
