@@ -5,7 +5,7 @@ performance is cumulative / plan of the whole month.
 """
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -18,7 +18,7 @@ from plans.models import Plan
 
 from .params import MonthField, ReportParams
 from .report import Report, summed
-from .stretch import last_day_of_book, last_of_month
+from .stretch import day_after, day_before, last_day_of_book, last_of_month
 
 
 class Params(ReportParams):
@@ -97,8 +97,8 @@ def page(rows: list[Row], month: date) -> dict[str, Any]:
     return {
         "nothing": not any(totals(rows)[0].values()),
         "month": month,
-        "month_before": (month - timedelta(days=1)).replace(day=1),
-        "month_after": last_of_month(month) + timedelta(days=1),
+        "month_before": day_before(month),
+        "month_after": day_after(last_of_month(month)),
         "last_day": last_day_of_book(timezone.localdate()),
     }
 

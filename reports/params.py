@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from fintrack.api import ParamsForm
 
 JSON, CSV, XLSX = "json", "csv", "xlsx"
+FIRST_YEAR, LAST_YEAR = 1900, 2999
 
 
 class ReportParams(ParamsForm):
@@ -65,8 +66,8 @@ class NumberField(forms.IntegerField):
 class YearField(NumberField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
-            min_value=1900,
-            max_value=2999,
+            min_value=FIRST_YEAR,
+            max_value=LAST_YEAR,
             help_text=_("a year from 1900 to 2999"),
             **{"label": _("Year"), "initial": lambda: timezone.localdate().year, **kwargs},
         )

@@ -5,7 +5,7 @@ month's end; performance is actual / plan.
 """
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from itertools import groupby
 from typing import Any
@@ -22,7 +22,7 @@ from . import pace
 from .cache import get_or_compute
 from .params import DayField, ReportParams
 from .report import Report, summed
-from .stretch import last_of_month
+from .stretch import day_after, day_before, last_of_month
 
 
 class Params(ReportParams):
@@ -74,6 +74,7 @@ def page(rows: list[Row], check_date: date) -> dict[str, Any]:
     month = check_date.replace(day=1)
     issuance = Dictionary.objects.get(pk=Dictionary.ISSUANCE).name
     paces = get_or_compute(pace.report, {"check_date": check_date}).rows
+    month_after = day_after(last_of_month(check_date))
     past = sorted((row for row in rows if row.month < month), key=lambda row: row.month, reverse=True)
     return {
         "check_date": check_date,
@@ -82,8 +83,8 @@ def page(rows: list[Row], check_date: date) -> dict[str, Any]:
             (year, [(row, behind(row, check_date, issuance)) for row in of_year])
             for year, of_year in groupby(past, lambda row: row.month.year)
         ],
-        "month_end_before": month - timedelta(days=1),
-        "month_end_after": last_of_month(last_of_month(check_date) + timedelta(days=1)),
+        "month_end_before": day_before(month),
+        "month_end_after": month_after and last_of_month(month_after),
     }
 
 

@@ -1,7 +1,7 @@
 """Stretches of days that reports count over."""
 
 from calendar import monthrange
-from datetime import date
+from datetime import date, timedelta
 
 from credits.models import Credit, Payment
 
@@ -16,6 +16,15 @@ def last_of_month(day: date) -> date:
     return day.replace(day=monthrange(day.year, day.month)[1])
 
 
+def day_before(day: date) -> date | None:
+    return day - timedelta(days=1) if day > date.min else None
+
+
+def day_after(day: date) -> date | None:
+    return day + timedelta(days=1) if day < date.max else None
+
+
 def a_year_before(day: date) -> date:
-    """29 February's is the 28th."""
-    return day.replace(year=day.year - 1, day=28 if (day.month, day.day) == (2, 29) else day.day)
+    """29 February's is the 28th; a day of the year 1, the first that a date can have, is its own."""
+    leap_day = (day.month, day.day) == (2, 29)
+    return day.replace(year=max(1, day.year - 1), day=28 if leap_day else day.day)

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from credits.models import Credit, Payment, Total
 from credits.money import percent
 
-from .params import ParamsAtToday, YearField
+from .params import FIRST_YEAR, LAST_YEAR, ParamsAtToday, YearField
 from .report import Report, summed
 from .stretch import a_year_before, last_day_of_book, last_of_month
 
@@ -85,7 +85,12 @@ def totals(rows: list[Row]) -> list[dict[str, Any]]:
 
 
 def page(rows: list[Row], year: int, today: date) -> dict[str, Any]:
-    return {"year": year, "year_before": year - 1, "year_after": year + 1}
+    return {
+        "year": year,
+        "year_before": year - 1,
+        "has_year_before": year > FIRST_YEAR,
+        "year_after": year + 1 if year < LAST_YEAR else None,
+    }
 
 
 report = Report(

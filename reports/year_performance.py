@@ -15,7 +15,7 @@ from credits.models import Credit, Dictionary, Payment, Total
 from credits.money import ZERO, percent
 from plans.models import Plan
 
-from .params import ReportParams, YearField
+from .params import FIRST_YEAR, LAST_YEAR, ReportParams, YearField
 from .report import Report, summed
 
 
@@ -96,8 +96,8 @@ def totals(rows: list[Row]) -> list[dict[str, Any]]:
 def page(rows: list[Row], year: int) -> dict[str, Any]:
     return {
         "year": year,
-        "year_before": year - 1 if year > 1900 else None,
-        "year_after": year + 1 if year < 2999 else None,
+        "year_before": year - 1 if year > FIRST_YEAR else None,
+        "year_after": year + 1 if year < LAST_YEAR else None,
         "last": rows[-1] if rows else None,
     }
 

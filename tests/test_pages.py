@@ -9,6 +9,7 @@ from django.test import Client
 from django.utils.html import strip_tags
 
 from credits.models import Dictionary
+from fintrack.access import ANALYST
 from reports.templatetags import figures
 
 from . import builders
@@ -141,6 +142,40 @@ def test_errors_of_the_form_have_status_400_and_say_what_is_wrong(analyst, addre
     assert response.status_code == 400
     assert error in response.content.decode()
     assert b"<table" not in response.content
+
+
+@pytest.mark.parametrize(
+    ("address", "neighbours"),
+    [
+        ("/?check_date=0001-01-01", []),
+        ("/?check_date=9999-12-31", []),
+        ("/reports/month/?month=0001-01", ["?month=0001-02"]),
+        ("/reports/month/?month=9999-12", ["?month=9999-11"]),
+        ("/reports/plans-performance/?check_date=0001-01-31", []),  # nothing is planned by then
+        (
+            "/reports/plans-performance/?check_date=9999-11-05",
+            ["?check_date=9999-10-31", "?check_date=9999-12-31"],
+        ),
+        ("/reports/plans-performance/?check_date=9999-12-31", ["?check_date=9999-11-30"]),
+        ("/reports/year-performance/?year=1900", ["?year=1901"]),
+        ("/reports/year-performance/?year=2999", ["?year=2998"]),
+        ("/reports/year-on-year/?year=1900", ["?year=1901"]),
+        ("/reports/year-on-year/?year=2999", ["?year=2998"]),
+    ],
+)
+@time_machine.travel("3000-01-01 12:00 +0000", tick=False)
+def test_the_first_and_the_last_of_all_dates_lead_only_to_dates_that_there_are(
+    client_as, address, neighbours
+):
+    analyst = client_as(ANALYST)
+    for year in (1900, 2999):
+        builders.plan(f"{year}-01", Dictionary.ISSUANCE, 1000)
+        builders.credit(f"{year}-01-01")
+    response = analyst.get(address)
+    assert response.status_code == 200
+    assert re.findall(r'rel="(?:prev|next)" href="([^"]+)"', response.content.decode()) == neighbours
+    for neighbour in neighbours:
+        assert analyst.get(f"{address.partition('?')[0]}{neighbour}").status_code == 200
 
 
 def test_a_report_without_rows_says_so(analyst):
