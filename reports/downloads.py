@@ -10,6 +10,8 @@ from typing import Any
 
 from django.http import FileResponse, StreamingHttpResponse
 from django.utils import timezone
+from django.utils.http import content_disposition_header
+from django.utils.text import get_valid_filename
 from django.utils.translation import gettext as _
 from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
@@ -48,7 +50,7 @@ def csv_download(
             yield writer.writerow([text_of(value) for value in asdict(row).values()])
 
     response = StreamingHttpResponse(lines(), content_type=f"{TYPES[CSV]}; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{filename(report, params)}.csv"'
+    response["Content-Disposition"] = content_disposition_header(True, f"{filename(report, params)}.csv")
     return response
 
 
@@ -99,7 +101,8 @@ def cell(sheet: Any, value: Any, font: Font | None = None) -> Any:
 
 
 def filename(report: Report | Listing, params: dict[str, Any]) -> str:
-    return "-".join([report.name, *map(str, params.values())])
+    """The name and the parameters, without what a header or a file system could trip over."""
+    return get_valid_filename("-".join([report.name, *map(str, params.values())]))
 
 
 def moment() -> str:

@@ -215,6 +215,20 @@ def test_a_list_is_private_and_its_text_is_guarded(analyst):
     assert downloaded(analyst, "/reports/borrowers/")[0]["login"] == "'=1+1"
 
 
+@pytest.mark.parametrize(
+    ("search", "named"),
+    [
+        ("anna", 'filename="borrowers-anna-2021-07-01.csv"'),
+        ('a"b/../c\\', 'filename="borrowers-ab..c-2021-07-01.csv"'),
+        ("a\r\nX-Other: b", 'filename="borrowers-aX-Other_b-2021-07-01.csv"'),
+        ("Мала", "filename*=utf-8''borrowers-%D0%9C%D0%B0%D0%BB%D0%B0-2021-07-01.csv"),
+    ],
+)
+def test_a_download_is_named_after_what_is_searched(analyst, search, named):
+    response = analyst.get("/reports/borrowers/", {"search": search, "format": "csv"})
+    assert response["Content-Disposition"] == f"attachment; {named}"
+
+
 def test_outstanding_at_a_date_knows_nothing_of_later_days():
     credit = builders.credit("2021-06-01", 1000, actual_return_date="2021-06-20")
     builders.payment(credit, "2021-06-10", "300")
