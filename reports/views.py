@@ -105,7 +105,7 @@ class ReportPage(ReportView, Page):
 
     def get(self, request: HttpRequest, **path: Any) -> HttpResponseBase:
         data = request.GET.copy()
-        data.update(path)
+        data.update({name: str(value) for name, value in path.items()})
         form = self.report.params(data if data or not self.asks else None)
         if not form.is_bound:
             return self.page(request, form)

@@ -115,6 +115,22 @@ def test_an_unknown_borrower_is_404(analyst):
     assert analyst.get("/reports/borrowers/5/").status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("address", "error"),
+    [
+        ("5/?borrower_id=6", "borrower_id: expected one value"),
+        ("5/?colour=red", "colour: expected one of these parameters"),
+        ("5/?format=pdf", "Select a valid choice."),
+        ("0/", "Ensure this value is greater than or equal to 1."),
+    ],
+)
+def test_a_page_that_is_asked_for_wrongly_says_what_is_wrong(analyst, address, error):
+    page = analyst.get(f"/reports/borrowers/{address}")
+    assert page.status_code == 400
+    assert error in page.content.decode()
+    assert "?borrower=" not in page.content.decode()
+
+
 def test_a_page_shows_one_state_of_the_book(committed, client_as, borrower, monkeypatch):
     """Payments that come while the page is made are in the table and in the list, or in neither."""
     made = []
