@@ -80,7 +80,7 @@ def page(rows: list[Row], borrower_id: int, today: date) -> dict[str, Any]:
     for payment in of_borrower.order_by("payment_date", "pk"):
         payments.setdefault(payment.credit_id, []).append(payment)
     return {
-        "borrower": Borrower.objects.get(pk=borrower_id),
+        "borrower": Borrower.objects.filter(pk=borrower_id).first(),
         "today": today,
         "credits": [(row, payments[row.credit_id]) for row in rows],
     }

@@ -128,10 +128,15 @@ def compute_at_one_stamp(compute: Callable[[], list[Any]]) -> tuple[list[Any], s
             stamp = DataStamp.current()
             if stamp == before:
                 return compute(), stamp
-    with transaction.atomic():
-        # The book is written so often that no snapshot is whole: hold its writers up.
-        stamp = DataStamp.objects.select_for_update().get().value
+    with held() as stamp:  # the book is written so often that no snapshot is whole
         return compute(), stamp
+
+
+@contextmanager
+def held() -> Iterator[str]:
+    """A transaction during which no other one that writes the book can end; the stamp, which stays."""
+    with transaction.atomic():
+        yield DataStamp.objects.select_for_update().get().value
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 from fintrack.access import MayReadBook
 from fintrack.api import Refused
 
-from .cache import TRIES, Answer, get_or_compute, is_current, snapshot
+from .cache import TRIES, Answer, get_or_compute, held, is_current, snapshot
 from .downloads import DOWNLOADS, TYPES, csv_download
 from .listing import Listing
 from .params import CSV, JSON, XLSX, ReportParams
@@ -120,13 +120,16 @@ class ReportPage(ReportView, Page):
     def shown(
         self, request: HttpRequest, form: ReportParams, params: dict[str, Any], answer: Answer
     ) -> HttpResponse:
-        beside = self.report.page(answer.rows, **params)
+        # What is shown together belongs to one state of the book.
         for _try in range(TRIES):
+            beside = self.report.page(answer.rows, **params)
             if is_current(answer, self.report, params):
                 break
-            # What is shown together belongs to one state of the book.
             answer = get_or_compute(self.report, params)
-            beside = self.report.page(answer.rows, **params)
+        else:
+            with held():
+                answer = get_or_compute(self.report, params)
+                beside = self.report.page(answer.rows, **params)
         return self.page(request, form, rows=answer.rows, totals=self.report.totals(answer.rows), **beside)
 
     def page(self, request: HttpRequest, form: ReportParams, status: int = 200, **shown: Any) -> HttpResponse:
