@@ -154,6 +154,11 @@ class Borrower(BookModel):
         return self.login
 
 
+def returned_after(day: date) -> Q:
+    """Of a credit: returned later than on the day, or not yet."""
+    return Q(actual_return_date__isnull=True) | Q(actual_return_date__gt=day)
+
+
 class CreditQuerySet(DatedQuerySet):
     day = "issuance_date"
     amount = "body"
@@ -164,8 +169,7 @@ class CreditQuerySet(DatedQuerySet):
 
     def open_at(self, day: date) -> Self:
         """Issued by the day and not returned by it."""
-        returned_later = Q(actual_return_date__isnull=True) | Q(actual_return_date__gt=day)
-        return self.filter(returned_later, issuance_date__lte=day)
+        return self.filter(returned_after(day), issuance_date__lte=day)
 
     def outstanding_at(self, day: date) -> Self:
         """Open ones, annotated with outstanding: body - body payments up to the day, never under 0."""
@@ -187,10 +191,10 @@ class CreditQuerySet(DatedQuerySet):
         return self.filter(borrower__in=Borrower.objects.found(words))
 
     def in_state(self, state: str, day: date) -> Self:
-        """Those of a state of Credit.STATES on the day, by what is known of them now."""
+        """Those of a state of Credit.STATES on the day."""
         if state == Credit.CLOSED:
-            return self.filter(actual_return_date__isnull=False)
-        still_open = self.filter(actual_return_date__isnull=True)
+            return self.filter(actual_return_date__lte=day)
+        still_open = self.filter(returned_after(day))
         if state == Credit.OVERDUE:
             return still_open.filter(return_date__lt=day)
         return still_open.filter(return_date__gte=day)
@@ -200,10 +204,11 @@ class CreditQuerySet(DatedQuerySet):
         paid = Payment.objects.filter(type=Dictionary.BODY).values("credit").annotate(paid=MoneySum("sum"))
         return self.filter(pk__in=paid.filter(paid__gt=F("credit__body")).values("credit"))
 
-    def with_payments(self) -> Self:
-        """Annotated with body_payments and percent_payments: what was paid for each, all time."""
+    def with_payments(self, until: date = date.max) -> Self:
+        """Annotated with body_payments and percent_payments: what was paid for each by the day."""
+        by_then = Q(payments__payment_date__lte=until)
         paid = {
-            name: MoneySum("payments__sum", filter=Q(payments__type=kind))
+            name: MoneySum("payments__sum", filter=by_then & Q(payments__type=kind))
             for name, kind in (
                 ("body_payments", Dictionary.BODY),
                 ("percent_payments", Dictionary.INTEREST),
@@ -279,7 +284,8 @@ class Credit(BookModel):
         return self.actual_return_date is not None
 
     def state(self, day: date) -> str:
-        if self.is_closed:
+        """One of STATES, on the day."""
+        if self.actual_return_date and self.actual_return_date <= day:
             return self.CLOSED
         return self.OVERDUE if self.days_past_due(day) else self.OPEN
 

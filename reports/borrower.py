@@ -1,7 +1,7 @@
 """What does a borrower owe today, credit by credit?
 
 Remaining body is body - body payments and remaining interest is interest - interest payments, never
-under 0, and both 0 once the credit is returned.
+under 0, and both 0 once the credit is returned. What happens after today doesn't show.
 """
 
 from dataclasses import dataclass
@@ -48,23 +48,26 @@ def compute(borrower_id: int, today: date) -> list[Row]:
     borrower = Borrower.objects.filter(pk=borrower_id).first()
     if borrower is None:
         raise Http404(_("There is no borrower with the id %d.") % borrower_id)
-    return [row(credit, today) for credit in borrower.credits.with_payments().order_by("pk")]
+    issued = borrower.credits.filter(issuance_date__lte=today).with_payments(today)
+    return [row(credit, today) for credit in issued.order_by("pk")]
 
 
 def row(credit: Credit, today: date) -> Row:
+    state = credit.state(today)
+    closed = state == Credit.CLOSED
     return Row(
         credit_id=credit.pk,
-        state=credit.state(today),
+        state=state,
         issuance_date=credit.issuance_date,
         return_date=credit.return_date,
         actual_return_date=credit.actual_return_date,
-        days_past_due=0 if credit.is_closed else credit.days_past_due(today),
+        days_past_due=0 if closed else credit.days_past_due(today),
         body=credit.body,
         body_paid=credit.body_payments,
-        body_remaining=ZERO if credit.is_closed else max(ZERO, credit.body - credit.body_payments),
+        body_remaining=ZERO if closed else max(ZERO, credit.body - credit.body_payments),
         interest=credit.percent,
         interest_paid=credit.percent_payments,
-        interest_remaining=ZERO if credit.is_closed else max(ZERO, credit.percent - credit.percent_payments),
+        interest_remaining=ZERO if closed else max(ZERO, credit.percent - credit.percent_payments),
     )
 
 
@@ -76,8 +79,8 @@ def totals(rows: list[Row]) -> list[dict[str, Any]]:
 def page(rows: list[Row], borrower_id: int, today: date) -> dict[str, Any]:
     """Who it is, and the payments under each credit."""
     payments: dict[int, list[Payment]] = {row.credit_id: [] for row in rows}
-    of_borrower = Payment.objects.filter(credit__borrower=borrower_id).select_related("type")
-    for payment in of_borrower.order_by("payment_date", "pk"):
+    of_borrower = Payment.objects.filter(credit__borrower=borrower_id, payment_date__lte=today)
+    for payment in of_borrower.select_related("type").order_by("payment_date", "pk"):
         payments.setdefault(payment.credit_id, []).append(payment)
     return {
         "borrower": Borrower.objects.filter(pk=borrower_id).first(),

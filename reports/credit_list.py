@@ -61,6 +61,7 @@ def find(
 
 
 def read(credit: Credit, today: date) -> Row:
+    state = credit.state(today)
     return Row(
         credit_id=credit.pk,
         borrower_id=credit.borrower_id,
@@ -68,8 +69,8 @@ def read(credit: Credit, today: date) -> Row:
         issuance_date=credit.issuance_date,
         return_date=credit.return_date,
         actual_return_date=credit.actual_return_date,
-        state=credit.state(today),
-        days_past_due=0 if credit.is_closed else credit.days_past_due(today),
+        state=state,
+        days_past_due=0 if state == Credit.CLOSED else credit.days_past_due(today),
         body=credit.body,
         interest=credit.percent,
     )

@@ -106,6 +106,33 @@ def test_the_page_says_at_which_day_it_stands_and_lists_the_payments(borrower, a
     }
 
 
+def test_what_is_dated_after_today_does_not_show_yet(borrower, analyst):
+    """Neither here nor in the list of borrowers: both say what is owed today."""
+    overdue, running, _closed = borrower.credits.order_by("pk")
+    builders.payment(overdue, "2021-07-01", "0.50")
+    builders.payment(overdue, "2021-07-02", "99")
+    running.actual_return_date = "2021-07-02"
+    running.body = 600
+    running.save()
+    builders.credit("2021-07-02", "5000", borrower=borrower)
+    rows = analyst.get(f"/api/v1/borrower/{borrower.pk}").json()
+    assert [(row["state"], row["body_paid"], row["body_remaining"]) for row in rows] == [
+        ("overdue", 401, 599),
+        ("open", 500.01, 99.99),
+        ("closed", 0, 0),
+    ]
+    page = analyst.get(f"/reports/borrowers/{borrower.pk}/")
+    assert [len(payments) for _, payments in page.context["credits"]] == [3, 1, 0]
+    html = analyst.get("/reports/borrowers/").content.decode()
+    assert "698.99" in html
+    found = analyst.get(f"/reports/credits/?borrower={borrower.pk}&issued_to=2021-07-01")
+    assert f'href="{found.wsgi_request.get_full_path().replace("&", "&amp;")}">3</a>' in html
+    assert [row.state for row in found.context["rows"]] == ["open", "overdue", "closed"]
+    for state in ("open", "overdue", "closed"):
+        (row,) = analyst.get(f"/reports/credits/?issued_to=2021-07-01&state={state}").context["rows"]
+        assert row.state == state
+
+
 def test_a_borrower_without_credits_looks_intended(analyst):
     page = analyst.get(f"/reports/borrowers/{builders.borrower().pk}/")
     assert page.status_code == 200
