@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from credits.models import Total
 
-from .params import CSV, ParamsAtToday
+from .params import CSV, NumberField, ParamsAtToday
 
 PAGE_SIZE = 100
 
@@ -21,7 +21,7 @@ class ListingParams(ParamsAtToday):
     """The filters of a list; without a page, its first."""
 
     format = forms.ChoiceField(required=False, choices=[(CSV, CSV)], widget=forms.HiddenInput, help_text=CSV)
-    page = forms.IntegerField(
+    page = NumberField(
         required=False,
         min_value=1,
         max_value=10**6,

@@ -198,6 +198,7 @@ def test_pages_keep_the_filters_and_the_download_leaves_the_page(analyst):
         ("/reports/payments/?kind=3", "Select a valid choice"),
         ("/reports/payments/?credit=1_0", "Enter a whole number."),
         ("/reports/borrowers/?sort=x", "sort: expected one of these parameters"),
+        ("/reports/borrowers/?page=1_0", "Enter a whole number."),
         ("/reports/borrowers/?page=0", "Ensure this value is greater than or equal to 1."),
         ("/reports/credits/?format=xlsx", "Select a valid choice"),
     ],
