@@ -53,8 +53,8 @@ def short(amount: Decimal) -> str:
     """1500000 is 1.5M, 20000 is 20k."""
     for unit, letter in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
         if amount >= unit:
-            return f"{number_format((amount / unit).normalize(), use_l10n=True)}{letter}".replace("E+", "e")
-    return f"{amount.normalize():f}"
+            return f"{number_format((amount / unit).normalize())}{letter}"
+    return number_format(amount.normalize())
 
 
 def axis(top: Scale) -> list[dict[str, Any]]:
