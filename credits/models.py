@@ -96,7 +96,10 @@ class ExactCharField(models.CharField):
 
 class BorrowerQuerySet(BookQuerySet):
     def found(self, words: str) -> Self:
-        """Those whose id is the words, or whose login has them in it, in any case."""
+        """Those whose id is the words, or whose login has them in it.
+
+        In any case; on SQLite, which knows the case of a to z alone, other letters as they are.
+        """
         by_id = Q(pk=words) if words.isdecimal() and len(words) < 19 else Q()
         by_login = Q(login__contains=words) | Q(folded__contains=words.lower())
         return self.alias(folded=Lower("login")).filter(by_id | by_login)
