@@ -98,21 +98,21 @@ def page(rows: list[Row], **params: Any) -> dict[str, Any]:
         return {}
     until = rows[0].until
     days = get_or_compute(month_by_days.report, {"month": until.replace(day=1)}).rows
-    months = get_or_compute(year_performance.report, {"year": until.year}).rows
-    now, today = f"{until:%Y-%m}", days[until.day - 1]
-    so_far = {
-        "actual_issuance_sum": today.cumulative_issuance_sum,
-        "actual_collection_sum": today.cumulative_collection_sum,
-    }
+    of_year = get_or_compute(year_performance.report, {"year": until.year}).rows
+    of_month = {row.month_year: row for row in of_year}
+    names = [f"{until.year}-{number:02}" for number in range(1, until.month + 1)]
+    *months, now = [of_month.get(name, year_performance.Row(name)) for name in names]
+    today = days[until.day - 1]
+    so_far = replace(
+        now,
+        actual_issuance_sum=today.cumulative_issuance_sum,
+        actual_collection_sum=today.cumulative_collection_sum,
+    )
     return {
         "until": until,
         "days": days[: until.day],
         "days_in_month": len(days),
-        "months": [
-            replace(month, **so_far) if month.month_year == now else month
-            for month in months
-            if month.month_year <= now
-        ],
+        "months": [*months, so_far],
     }
 
 

@@ -25,19 +25,22 @@ class Params(ReportParams):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Sums are money, percents have two places and are None where there is nothing to compare with."""
+    """Sums are money, percents have two places and are None where there is nothing to compare with.
+
+    Row(month) is that of a month without a plan, an issuance or a payment.
+    """
 
     month_year: str  # 2021-06
-    issuance_count: int
-    plan_issuance_sum: Decimal
-    actual_issuance_sum: Decimal
-    issuance_performance_percent: Decimal | None
-    payment_count: int
-    plan_collection_sum: Decimal
-    actual_collection_sum: Decimal
-    collection_performance_percent: Decimal | None
-    issuance_percent_of_year: Decimal | None
-    collection_percent_of_year: Decimal | None
+    issuance_count: int = 0
+    plan_issuance_sum: Decimal = ZERO
+    actual_issuance_sum: Decimal = ZERO
+    issuance_performance_percent: Decimal | None = None
+    payment_count: int = 0
+    plan_collection_sum: Decimal = ZERO
+    actual_collection_sum: Decimal = ZERO
+    collection_performance_percent: Decimal | None = None
+    issuance_percent_of_year: Decimal | None = None
+    collection_percent_of_year: Decimal | None = None
 
 
 def compute(year: int) -> list[Row]:

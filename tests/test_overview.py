@@ -95,6 +95,20 @@ def test_the_charts_end_at_the_date(book, analyst):
     assert (january.actual_issuance_sum, february.actual_issuance_sum) == (1000, 500)
 
 
+def test_each_month_has_its_place_in_the_chart_of_the_year_though_nothing_is_in_it(analyst):
+    builders.plan("2021-02", Dictionary.ISSUANCE, 700)
+    builders.credit("2021-05-03", 500)
+    months = analyst.get("/", {"check_date": "2021-05-20"}).context["months"]
+    assert [(row.plan_issuance_sum, row.actual_issuance_sum) for row in months] == [
+        (0, 0),
+        (700, 0),
+        (0, 0),
+        (0, 0),
+        (0, 500),
+    ]
+    assert len(analyst.get("/", {"check_date": "2021-06-20"}).context["months"]) == 6
+
+
 def test_an_empty_book_says_so(analyst):
     assert ask(analyst) == []
     assert "The book is empty." in analyst.get("/").content.decode()
