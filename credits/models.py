@@ -9,7 +9,7 @@ from typing import Any, Self
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Count, F, Max, Min, OuterRef, Q, Subquery
-from django.db.models.functions import Coalesce, Greatest, Left, Lower
+from django.db.models.functions import Coalesce, Greatest, Left, Lower, Round
 from django.utils.translation import gettext_lazy as _
 
 from .money import KOPECK, MONEY, ZERO, MoneySum
@@ -183,9 +183,8 @@ class CreditQuerySet(DatedQuerySet):
             .annotate(paid=MoneySum("sum"))
         )
         owed = F("body") - Coalesce(Subquery(paid.values("paid")), ZERO)
-        return self.open_at(day).annotate(
-            outstanding=Greatest(owed, ZERO, output_field=models.DecimalField(**MONEY))
-        )
+        not_negative = Greatest(owed, ZERO, output_field=models.DecimalField(**MONEY))
+        return self.open_at(day).annotate(outstanding=Round(not_negative, 2))  # SQLite subtracts floats
 
     def found(self, words: str) -> Self:
         """By its id or its borrower's, or a part of the borrower's login."""

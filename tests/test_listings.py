@@ -242,6 +242,18 @@ def test_outstanding_at_a_date_knows_nothing_of_later_days():
     assert list(Credit.objects.outstanding_at(date(2021, 5, 31))) == []
 
 
+@pytest.mark.parametrize(
+    ("body", "paid", "left"),
+    [("10000000.10", "10000000.05", "0.05"), ("0.30", "0.10", "0.20"), ("0.10", "0.30", "0")],
+)
+def test_outstanding_is_exact_to_the_kopeck(body, paid, left):
+    credit = builders.credit("2021-06-01", body)
+    builders.payment(credit, "2021-06-10", paid)
+    found = Credit.objects.outstanding_at(date(2021, 6, 10))
+    assert found.get().outstanding == Decimal(left)
+    assert found.filter(outstanding=Decimal(left)).exists()
+
+
 def test_debt_of_all_borrowers_is_one_query(book, django_assert_num_queries):
     with django_assert_num_queries(1):
         total = sum(each.outstanding for each in Borrower.objects.with_debt(date(2021, 7, 1)))
