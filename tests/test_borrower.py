@@ -6,6 +6,7 @@ import pytest
 import time_machine
 from django.db import connection
 from django.urls import resolve
+from django.utils.html import escape
 
 from credits.models import Dictionary
 from fintrack.access import ANALYST
@@ -123,6 +124,13 @@ def test_what_is_dated_after_today_does_not_show_yet(borrower, analyst):
     ]
     page = analyst.get(f"/reports/borrowers/{borrower.pk}/")
     assert [len(payments) for _, payments in page.context["credits"]] == [3, 1, 0]
+    for behind, paid in (
+        (f"?credit={overdue.pk}&kind=1&paid_to=2021-07-01", "401.00"),
+        (f"?borrower={borrower.pk}&kind=1&paid_to=2021-07-01", "901.01"),
+    ):
+        address = f"/reports/payments/{behind}"
+        assert f'<a href="{escape(address)}">{paid}</a>' in page.content.decode()
+        assert str(analyst.get(address).context["total"].sum) == paid
     html = analyst.get("/reports/borrowers/").content.decode()
     assert "698.99" in html
     found = analyst.get(f"/reports/credits/?borrower={borrower.pk}&issued_to=2021-07-01")
