@@ -1,7 +1,6 @@
 """What the admin of every table of the book shares: lists, files in and out, the trail."""
 
-import csv
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from functools import cached_property
 from tempfile import TemporaryFile
@@ -35,6 +34,7 @@ from import_export.formats.base_formats import CSV, XLSX, Format
 from import_export.forms import ConfirmImportForm, ExportForm, ImportForm
 from openpyxl import Workbook
 
+from .files import csv_text
 from .loading import Preview
 from .models import Dictionary
 from .money import MoneySum
@@ -372,22 +372,9 @@ class ShownRows(PlainKinds, admin.TabularInline):
 # Writing files
 
 
-def text_lines(resource: BookResource, rows: Iterable[Any]) -> Iterator[str]:
-    """UTF-8 with a byte order mark, by which spreadsheet programs know it."""
-
-    class Line:
-        def write(self, line: str) -> str:
-            return line
-
-    writer = csv.writer(Line())
-    yield "\ufeff"
-    yield writer.writerow(resource.columns())
-    for row in rows:
-        yield writer.writerow(resource.shown(row))
-
-
 def text_download(resource: BookResource, rows: Iterable[Any]) -> StreamingHttpResponse:
-    return StreamingHttpResponse(text_lines(resource, rows), content_type="text/csv; charset=utf-8")
+    lines = csv_text(resource.columns(), map(resource.shown, rows))
+    return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
 
 
 def workbook_download(resource: BookResource, rows: Iterable[Any]) -> FileResponse:

@@ -3,7 +3,7 @@
 import csv
 import io
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, BinaryIO, NamedTuple
@@ -103,6 +103,22 @@ def unguarded(text: str) -> str:
 def is_formula(text: str) -> bool:
     # With apostrophes before it, or else a text that has one of its own would come back without it.
     return text.lstrip("'").startswith(("=", "+", "-", "@", "\t", "\r"))
+
+
+class Line:
+    """A file for csv.writer that gives each line back."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
+    """The lines of a file, with a byte order mark, by which spreadsheet programs know UTF-8."""
+    writer = csv.writer(Line())
+    yield "\ufeff"
+    yield writer.writerow(columns)
+    for row in rows:
+        yield writer.writerow(row)
 
 
 def read_rows(

@@ -15,14 +15,12 @@ from django.utils.translation import gettext_lazy as _
 from credits.models import Borrower, Credit, Payment
 from credits.money import ZERO
 
-from .params import IdField, ParamsAtToday
+from .params import BorrowerField, ParamsAtToday
 from .report import Report, summed
 
 
 class Params(ParamsAtToday):
-    borrower_id = IdField(
-        label=_("Borrower's id"), help_text=_("the id of a borrower, a whole number from 1")
-    )
+    borrower_id = BorrowerField()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,14 @@
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from credits.models import Credit, CreditQuerySet
 
-from .listing import Listing, ListingParams
-from .params import DayField, IdField
+from .listing import Listing, ListingParams, given
+from .params import BorrowerField, DayField
 
 STATES = {Credit.OPEN: _("open"), Credit.OVERDUE: _("overdue"), Credit.CLOSED: _("closed")}
 
@@ -25,9 +24,7 @@ class Params(ListingParams):
         choices=[("", _("any")), *STATES.items()],
         help_text=", ".join(STATES),
     )
-    borrower = IdField(
-        label=_("Borrower's id"), required=False, help_text=_("the id of a borrower, a whole number from 1")
-    )
+    borrower = BorrowerField(required=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +46,8 @@ class Row:
 def find(
     issued_from: date | None, issued_to: date | None, state: str, borrower: int | None, today: date
 ) -> CreditQuerySet:
-    wanted: dict[str, Any] = {
-        "issuance_date__gte": issued_from,
-        "issuance_date__lte": issued_to,
-        "borrower": borrower,
-    }
-    found = Credit.objects.filter(**{name: value for name, value in wanted.items() if value})
+    wanted = given(issuance_date__gte=issued_from, issuance_date__lte=issued_to, borrower=borrower)
+    found = Credit.objects.filter(**wanted)
     if state:
         found = found.in_state(state, today)
     return found.select_related("borrower").order_by("-issuance_date", "-pk")

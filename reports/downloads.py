@@ -1,7 +1,6 @@
 """A report's rows as files: CSV, streamed, and XLSX, with totals and a sheet that explains it."""
 
-import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import date
 from decimal import Decimal
@@ -18,7 +17,7 @@ from openpyxl.cell import WriteOnlyCell
 from openpyxl.styles import Alignment, Font
 from openpyxl.utils import get_column_letter
 
-from credits.files import guarded
+from credits.files import csv_text, guarded
 from fintrack.api import Refused
 
 from .listing import Listing
@@ -30,26 +29,12 @@ TYPES = {CSV: "text/csv", XLSX: "application/vnd.openxmlformats-officedocument.s
 FORMATS = {Decimal: "#,##0.00", date: "yyyy-mm-dd", int: "0"}
 
 
-class Line:
-    """A file for csv.writer that gives each line back."""
-
-    def write(self, line: str) -> str:
-        return line
-
-
 def csv_download(
     report: Report | Listing, rows: Iterable[Any], params: dict[str, Any]
 ) -> StreamingHttpResponse:
-    """Header and rows alone, UTF-8 with a byte order mark, by which spreadsheet programs know it."""
-
-    def lines() -> Iterator[str]:
-        writer = csv.writer(Line())
-        yield "\ufeff"
-        yield writer.writerow(report.columns)
-        for row in rows:
-            yield writer.writerow([text_of(value) for value in asdict(row).values()])
-
-    response = StreamingHttpResponse(lines(), content_type=f"{TYPES[CSV]}; charset=utf-8")
+    """Header and rows alone."""
+    lines = csv_text(report.columns, (map(text_of, asdict(row).values()) for row in rows))
+    response = StreamingHttpResponse(lines, content_type=f"{TYPES[CSV]}; charset=utf-8")
     response["Content-Disposition"] = content_disposition_header(True, f"{filename(report, params)}.csv")
     return response
 

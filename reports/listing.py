@@ -34,6 +34,11 @@ class ListingParams(ParamsAtToday):
         return any(field.data for field in self.visible_fields())
 
 
+def given(**lookups: Any) -> dict[str, Any]:
+    """The lookups that have a value."""
+    return {name: value for name, value in lookups.items() if value}
+
+
 @dataclass(frozen=True)
 class Listing:
     """Rows of a table: find takes the cleaned filters and returns a QuerySet, read makes a row of each.

@@ -76,3 +76,10 @@ class YearField(NumberField):
 class IdField(NumberField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(min_value=1, max_value=2**63 - 1, **kwargs)
+
+
+class BorrowerField(IdField):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            label=_("Borrower's id"), help_text=_("the id of a borrower, a whole number from 1"), **kwargs
+        )

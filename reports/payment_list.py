@@ -3,15 +3,14 @@
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from credits.models import Dictionary, Payment, PaymentQuerySet
 
-from .listing import Listing, ListingParams
-from .params import DayField, IdField
+from .listing import Listing, ListingParams, given
+from .params import BorrowerField, DayField, IdField
 
 TYPES = {str(Dictionary.BODY): _("body"), str(Dictionary.INTEREST): _("interest")}
 
@@ -28,9 +27,7 @@ class Params(ListingParams):
     credit = IdField(
         label=_("Credit's id"), required=False, help_text=_("the id of a credit, a whole number from 1")
     )
-    borrower = IdField(
-        label=_("Borrower's id"), required=False, help_text=_("the id of a borrower, a whole number from 1")
-    )
+    borrower = BorrowerField(required=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +50,14 @@ def find(
     borrower: int | None,
     today: date,
 ) -> PaymentQuerySet:
-    wanted: dict[str, Any] = {
-        "payment_date__gte": paid_from,
-        "payment_date__lte": paid_to,
-        "type": kind,
-        "credit": credit,
-        "credit__borrower": borrower,
-    }
-    found = Payment.objects.filter(**{name: value for name, value in wanted.items() if value})
+    wanted = given(
+        payment_date__gte=paid_from,
+        payment_date__lte=paid_to,
+        type=kind,
+        credit=credit,
+        credit__borrower=borrower,
+    )
+    found = Payment.objects.filter(**wanted)
     return found.select_related("credit", "type").order_by("-payment_date", "-pk")
 
 

@@ -14,12 +14,12 @@ from django.utils.translation import gettext_lazy as _
 
 from credits.models import Borrower, Credit
 
-from .params import IdField, ParamsAtToday
+from .params import BorrowerField, ParamsAtToday
 from .report import Report, summed
 
 
 class Params(ParamsAtToday):
-    user_id = IdField(label=_("Borrower's id"), help_text=_("the id of a borrower, a whole number from 1"))
+    user_id = BorrowerField()
 
 
 @dataclass(frozen=True, slots=True)
