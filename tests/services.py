@@ -137,7 +137,14 @@ def mariadb() -> Iterator[Server]:
     assert server, "neither mariadbd nor mysqld is installed"
     with tempfile.TemporaryDirectory(prefix="fintrack-mariadb-") as folder:
         data = Path(folder, "data")
-        common = [f"--datadir={data}", *(["--user=root"] if os.geteuid() == 0 else [])]
+        # A starting server deletes what looks like its temporary tables: in /tmp they may be another's.
+        temporary = Path(folder, "tmp")
+        temporary.mkdir()
+        common = [
+            f"--datadir={data}",
+            f"--tmpdir={temporary}",
+            *(["--user=root"] if os.geteuid() == 0 else []),
+        ]
         if "MariaDB" in subprocess.check_output([server, "--no-defaults", "--version"], text=True):
             install = program("mariadb-install-db", "mysql_install_db")
             assert install, "mariadb-install-db is not installed"
