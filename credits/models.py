@@ -12,9 +12,12 @@ from django.db.models import Count, F, Max, Min, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Greatest, Left, Lower, Round
 from django.utils.translation import gettext_lazy as _
 
-from .money import KOPECK, MONEY, ZERO, MoneySum
+from .money import KOPECK, MONEY, ZERO, MoneySum, shown
 from .trail import Change, Load, Upload  # noqa: F401  # tables of this app
 from .writing import BookModel, BookQuerySet
+
+# More interest than this many times the body is doubtful; the first real book has up to 13.3 times.
+TIMES_BODY = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,8 @@ class Borrower(BookModel):
     login = ExactCharField(_("login"), max_length=150)
     registration_date = models.DateField(_("registered"))
 
+    past = ("registration_date",)
+
     # Where the QuerySet is with_debt() or with_credits().
     credit_count: int
     lent: Decimal
@@ -236,6 +241,8 @@ class Credit(BookModel):
         help_text=_("Interest accrued: an amount of money, not a rate."),
     )
 
+    past = ("issuance_date", "actual_return_date")
+
     # Where the QuerySet is with_payments().
     body_payments: Decimal
     percent_payments: Decimal
@@ -274,6 +281,12 @@ class Credit(BookModel):
             paid = self.payments.first_day() if self.pk else None
             if paid and paid < self.issuance_date:
                 yield "issuance_date", _("Expected the day of the first payment, %s, or earlier.") % paid
+
+    def doubts(self, today: date) -> Iterator[tuple[str, Any]]:
+        yield from super().doubts(today)
+        if self.percent > self.body * TIMES_BODY:
+            values = {"interest": shown(self.percent), "times": TIMES_BODY, "body": shown(self.body)}
+            yield "percent", _("%(interest)s is more than %(times)d times the body, %(body)s.") % values
 
     def overpaid(self) -> dict[str, Decimal]:
         """{"body": amount, "percent": amount} paid beyond what is owed, where it is."""
@@ -359,6 +372,8 @@ class Payment(BookModel):
         limit_choices_to={"pk__in": [Dictionary.BODY, Dictionary.INTEREST]},
     )
     sum = models.DecimalField(_("sum"), **MONEY, validators=[MinValueValidator(KOPECK)])
+
+    past = ("payment_date",)
 
     objects = PaymentQuerySet.as_manager()
 

@@ -4,6 +4,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from django.db.models import Sum
+from django.utils.formats import number_format
 
 KOPECK = Decimal("0.01")
 ZERO = Decimal("0.00")
@@ -13,6 +14,11 @@ MONEY: dict[str, Any] = {"max_digits": 14, "decimal_places": 2}  # of every Deci
 def rounded(value: Decimal) -> Decimal:
     """The value to two places, half up."""
     return value.quantize(KOPECK, ROUND_HALF_UP)
+
+
+def shown(amount: Decimal) -> str:
+    """The amount as people read it on a screen."""
+    return number_format(amount, decimal_pos=2, force_grouping=True)
 
 
 def percent(part: Decimal, whole: Decimal) -> Decimal | None:

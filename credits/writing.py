@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -11,7 +13,14 @@ from django.db.utils import NotSupportedError
 from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
 
+from .money import shown
 from .trail import given_values, record_changes, record_rows, stored_values
+
+# What is beyond these is allowed, but likely a slip of the pen. A credit of the first real book has a body of
+# 5,000 at most and interest of 62,400; its payments reach 27,675. Its oldest day is in 2020.
+MUCH = Decimal(1_000_000)
+FIRST_YEAR = 2000
+YEARS_AHEAD = 5
 
 # Sent within the transaction, as the last thing before it ends: what a receiver writes is committed or
 # rolled back with the book, and what it raises undoes all.
@@ -94,7 +103,14 @@ class BookQuerySet(models.QuerySet[Any]):
 
 
 class BookModel(models.Model):
-    """A table of the book. Related managers write through its QuerySet as well."""
+    """A table of the book. Related managers write through its QuerySet as well.
+
+    past: the dates of what has happened already when it is written down.
+    much: an amount from which on it is doubtful.
+    """
+
+    past: tuple[str, ...] = ()
+    much = MUCH
 
     class Meta:
         abstract = True
@@ -126,6 +142,22 @@ class BookModel(models.Model):
                 yield field.name, _("Enter a date from 1900 to 2999.")
             elif isinstance(field, models.CharField) and value and not is_readable(value):
                 yield field.name, _("Enter characters that can be seen, without spaces around them.")
+
+    def doubts(self, today: date) -> Iterator[tuple[str, Any]]:
+        """(field, why its value is doubtful), without a query. Doubtful values are stored all the same."""
+        for field in self._meta.fields:
+            value = getattr(self, field.attname)
+            if isinstance(field, models.DateField) and value:
+                if value.year < FIRST_YEAR:
+                    yield field.name, _("%(day)s is before %(year)d.") % {"day": value, "year": FIRST_YEAR}
+                elif field.name in self.past and value > today:
+                    yield field.name, _("%s is still to come.") % value
+                elif value.year > today.year + YEARS_AHEAD:
+                    years = {"day": value, "years": YEARS_AHEAD}
+                    yield field.name, _("%(day)s is more than %(years)d years ahead.") % years
+            elif isinstance(field, models.DecimalField) and value and value >= self.much:
+                amounts = {"amount": shown(value), "much": shown(self.much)}
+                yield field.name, _("%(amount)s is unusually much: %(much)s or more.") % amounts
 
 
 def is_readable(text: str) -> bool:

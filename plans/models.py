@@ -58,6 +58,8 @@ class Plan(BookModel):
     )
     sum = models.DecimalField(_("sum"), **MONEY, validators=[MinValueValidator(ZERO)])
 
+    much = Decimal(100_000_000)  # of all credits in a month; those of the first real book reach 3,597,000
+
     objects = PlanQuerySet.as_manager()
 
     class Meta(BookModel.Meta):

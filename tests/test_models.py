@@ -42,6 +42,13 @@ def plan(**fields):
     )
 
 
+USUAL = {
+    Borrower: {"login": "anna", "registration_date": DAY},
+    Credit: {"issuance_date": DAY, "return_date": DAY, "body": Decimal(1000), "percent": Decimal(0)},
+    Payment: {"payment_date": DAY, "type_id": Dictionary.BODY, "sum": Decimal(1000)},
+    Plan: {"period": date(2021, 6, 1), "category_id": Dictionary.ISSUANCE, "sum": Decimal(0)},
+}
+
 CHECKS = [
     ("credit_body_not_negative", credit, {"body": Decimal("-0.01")}),
     ("credit_percent_not_negative", credit, {"percent": Decimal("-0.01")}),
@@ -216,6 +223,82 @@ def test_a_form_takes_what_is_right():
     Borrower(login="Anna", registration_date=DAY).full_clean()
     for row in (credit(), credit(actual_return_date=DAY), payment(), plan()):
         row.full_clean()
+
+
+TODAY = date(2021, 6, 20)
+YEARS = "is more than 5 years ahead."
+
+
+@pytest.mark.parametrize(
+    ("model", "values", "doubts"),
+    [
+        (
+            Borrower,
+            {"registration_date": date(2021, 6, 21)},
+            {"registration_date": "2021-06-21 is still to come."},
+        ),
+        (
+            Borrower,
+            {"registration_date": date(1999, 12, 31)},
+            {"registration_date": "1999-12-31 is before 2000."},
+        ),
+        (Credit, {"issuance_date": date(2021, 6, 21)}, {"issuance_date": "2021-06-21 is still to come."}),
+        (Credit, {"return_date": date(2027, 1, 1)}, {"return_date": f"2027-01-01 {YEARS}"}),
+        (
+            Credit,
+            {"actual_return_date": date(2202, 1, 1)},
+            {"actual_return_date": "2202-01-01 is still to come."},
+        ),
+        (
+            Credit,
+            {"body": Decimal(1_000_000)},
+            {"body": "1,000,000.00 is unusually much: 1,000,000.00 or more."},
+        ),
+        (
+            Credit,
+            {"percent": Decimal("20000.01")},
+            {"percent": "20,000.01 is more than 20 times the body, 1,000.00."},
+        ),
+        (
+            Payment,
+            {"sum": Decimal(999_999_999), "payment_date": date(2202, 6, 1)},
+            {
+                "payment_date": "2202-06-01 is still to come.",
+                "sum": "999,999,999.00 is unusually much: 1,000,000.00 or more.",
+            },
+        ),
+        (
+            Plan,
+            {"period": date(2027, 1, 1), "sum": Decimal(100_000_000)},
+            {
+                "period": f"2027-01-01 {YEARS}",
+                "sum": "100,000,000.00 is unusually much: 100,000,000.00 or more.",
+            },
+        ),
+    ],
+)
+def test_what_is_allowed_but_doubtful_is_told(model, values, doubts, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        told = dict(model(**USUAL[model] | values).doubts(TODAY))
+    assert {field: str(text) for field, text in told.items()} == doubts
+
+
+MOST = {
+    Borrower: [{"registration_date": TODAY}, {"registration_date": date(2000, 1, 1)}],
+    Credit: [
+        {"issuance_date": TODAY, "return_date": date(2026, 12, 31), "actual_return_date": TODAY},
+        {"body": Decimal("999999.99"), "percent": Decimal("999999.99")},
+        {"body": Decimal(100), "percent": Decimal(2000)},
+        {"body": Decimal(0), "percent": Decimal(0)},
+    ],
+    Payment: [{"payment_date": TODAY, "sum": Decimal("999999.99")}],
+    Plan: [{"period": date(2026, 12, 1), "sum": Decimal("99999999.99")}],
+}
+
+
+@pytest.mark.parametrize(("model", "values"), [(model, row) for model, rows in MOST.items() for row in rows])
+def test_what_is_usual_raises_no_doubt(model, values):
+    assert not list(model(**USUAL[model] | values).doubts(TODAY))
 
 
 @pytest.fixture
