@@ -5,55 +5,28 @@ without a record and no record without a change. Its tables are no part of the b
 """
 
 import hashlib
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Self
 
 from django.apps import apps
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
-from django.http import HttpRequest
-from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from fintrack.trail import actor
+
 from .money import ZERO, rounded
 
 Values = dict[str, Any]  # of a row: {field: value}
 
-current_request: ContextVar[HttpRequest | None] = ContextVar("current_request", default=None)
 current_load: ContextVar["Load | None"] = ContextVar("current_load", default=None)
-
-
-def trail_middleware(
-    get_response: Callable[[HttpRequest], HttpResponseBase],
-) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Lets the trail know whose request it is that writes."""
-
-    def middleware(request: HttpRequest) -> HttpResponseBase:
-        token = current_request.set(request)
-        try:
-            return get_response(request)
-        finally:
-            current_request.reset(token)
-
-    return middleware
-
-
-def actor() -> Values:
-    """The account that acts now, if any, and by what: the address of a request, or a command."""
-    if request := current_request.get():
-        user = getattr(request, "user", None)  # a token's too: DRF sets it when it has authenticated
-        known = user is not None and user.is_authenticated
-        return {"account": user if known else None, "via": request.path[:200]}
-    return {"account": None, "via": " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])[:200]}
 
 
 def tables() -> list[tuple[str, Any]]:

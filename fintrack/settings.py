@@ -86,7 +86,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "credits.trail.trail_middleware",
+    "fintrack.trail.trail_middleware",
     "axes.middleware.AxesMiddleware",
 ]
 
