@@ -12,7 +12,7 @@ from django.db.models import Count, F, Max, Min, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Greatest, Left, Lower, Round
 from django.utils.translation import gettext_lazy as _
 
-from .money import KOPECK, MONEY, ZERO, MoneySum, shown
+from .money import KOPECK, MONEY, ZERO, ComparableMoneySum, MoneySum, WholeKopecks, shown
 from .trail import Change, Load, Upload  # noqa: F401  # tables of this app
 from .writing import BookModel, BookQuerySet
 
@@ -125,9 +125,7 @@ class BorrowerQuerySet(BookQuerySet):
         return self.annotate(
             credit_count=Coalesce(Subquery(of_borrower.annotate(n=Count("pk")).values("n")), 0),
             open_count=Coalesce(Subquery(still_open.annotate(n=Count("pk")).values("n")), 0),
-            outstanding=Coalesce(
-                Subquery(owed.values("owed")), ZERO, output_field=models.DecimalField(**MONEY)
-            ),
+            outstanding=Coalesce(Subquery(owed.values("owed")), 0, output_field=WholeKopecks(**MONEY)),
             oldest_due=Subquery(still_open.annotate(due=Min("return_date")).values("due")),
         )
 
@@ -185,7 +183,7 @@ class CreditQuerySet(DatedQuerySet):
             Payment.objects.filter(credit=OuterRef("pk"), type=Dictionary.BODY, payment_date__lte=day)
             .order_by()
             .values("credit")
-            .annotate(paid=MoneySum("sum"))
+            .annotate(paid=ComparableMoneySum("sum"))
         )
         owed = F("body") - Coalesce(Subquery(paid.values("paid")), ZERO)
         not_negative = Greatest(owed, ZERO, output_field=models.DecimalField(**MONEY))
@@ -208,7 +206,11 @@ class CreditQuerySet(DatedQuerySet):
 
     def overpaid(self) -> Self:
         """More was paid towards the body than the body is."""
-        paid = Payment.objects.filter(type=Dictionary.BODY).values("credit").annotate(paid=MoneySum("sum"))
+        paid = (
+            Payment.objects.filter(type=Dictionary.BODY)
+            .values("credit")
+            .annotate(paid=ComparableMoneySum("sum"))
+        )
         return self.filter(pk__in=paid.filter(paid__gt=F("credit__body")).values("credit"))
 
     def with_payments(self, until: date = date.max) -> Self:

@@ -3,7 +3,8 @@
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from django.db.models import Sum
+from django.db import models
+from django.db.models import Func, Sum
 from django.utils.formats import number_format
 
 KOPECK = Decimal("0.01")
@@ -12,8 +13,8 @@ MONEY: dict[str, Any] = {"max_digits": 14, "decimal_places": 2}  # of every Deci
 
 
 def rounded(value: Decimal) -> Decimal:
-    """The value to two places, half up."""
-    return value.quantize(KOPECK, ROUND_HALF_UP)
+    """The value to two places, half up. What rounds to nothing is 0.00, without a sign."""
+    return value.quantize(KOPECK, ROUND_HALF_UP) or ZERO
 
 
 def shown(amount: Decimal) -> str:
@@ -26,18 +27,49 @@ def percent(part: Decimal, whole: Decimal) -> Decimal | None:
     return rounded(part * 100 / whole) if whole else None
 
 
+class WholeKopecks(models.DecimalField):
+    """A sum as a database hands it out: whole kopecks from SQLite, amounts from the others."""
+
+    def get_internal_type(self) -> str:
+        return "WholeKopecks"  # Django cuts what SQLite returns for a DecimalField to 15 digits
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Decimal:
+        if value is None:
+            return ZERO
+        return Decimal(value).scaleb(-2) if connection.vendor == "sqlite" else rounded(value)
+
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+        prepared_value = super().get_db_prep_value(value, connection, prepared)
+        return int(value.scaleb(2)) if connection.vendor == "sqlite" else prepared_value
+
+
+class Kopecks(Func):
+    """An amount in whole kopecks, on SQLite."""
+
+    template = "CAST(ROUND(%(expressions)s * 100) AS INTEGER)"
+
+
 class MoneySum(Sum):
-    """The sum of an amount, exact to the kopeck (on SQLite up to 15 digits); 0 where there are no rows."""
+    """The sum of an amount, exact to the kopeck; 0 where there are no rows.
+
+    A query can sort by it and compare it with a Decimal; to compare or calculate with columns it takes
+    ComparableMoneySum.
+    """
+
+    output_field: Any = WholeKopecks(max_digits=20, decimal_places=2)
 
     def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, Any]:
-        # SQLite keeps decimals as floats and would add them as floats; whole kopecks add up exactly.
+        # Floats don't add up exactly, whole kopecks do.
         kopecks = self.copy()
-        kopecks.template = "%(function)s(CAST(ROUND(%(expressions)s * 100) AS INTEGER))"
-        sql, params = kopecks.as_sql(compiler, connection, **extra)
+        kopecks.source_expressions = [Kopecks(amount) for amount in self.source_expressions]
+        return kopecks.as_sql(compiler, connection, **extra)
+
+
+class ComparableMoneySum(MoneySum):
+    """A sum that SQL can compare and calculate with; on SQLite exact to 15 digits."""
+
+    output_field = models.DecimalField(**MONEY)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, Any]:
+        sql, params = super().as_sqlite(compiler, connection, **extra)
         return f"CAST({sql} / 100.0 AS NUMERIC)", params  # comparable with a Decimal, which is sent as text
-
-    def get_db_converters(self, connection: Any) -> list[Any]:
-        def to_kopecks(value: Decimal | None, expression: Any, connection: Any) -> Decimal:
-            return ZERO if value is None else rounded(value)
-
-        return [*super().get_db_converters(connection), to_kopecks]

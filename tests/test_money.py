@@ -6,6 +6,7 @@ import pytest
 
 from credits.models import Credit, Dictionary, Payment
 from credits.money import MoneySum, percent, rounded
+from reports.templatetags.figures import change
 
 from . import builders
 
@@ -19,6 +20,8 @@ from . import builders
         ("1.015", "1.02"),
         ("1.0049999999", "1.00"),
         ("-1.004", "-1.00"),
+        ("-0.004", "0.00"),
+        ("-0.00", "0.00"),
         ("-1.005", "-1.01"),
         ("999999999999.985", "999999999999.99"),
     ],
@@ -70,6 +73,8 @@ def issue(*bodies):
         (["1.10", "2.20", "3.30"], "6.60"),
         (["999999999999.99"], "999999999999.99"),
         (["999999999999.99"] * 9 + ["0.01"] * 1000, "9000000000009.91"),
+        (["999999999999.99"] * 11 + ["999999999988.80"], "11999999999988.69"),  # 11999999999988.70 in floats
+        (["999999999999.99"] * 1000, "999999999999990.00"),
     ],
 )
 def test_a_sum_is_exact_to_the_kopeck(bodies, expected):
@@ -101,3 +106,15 @@ def test_a_sum_can_be_compared_and_ordered_by_in_the_database():
     sums = Payment.objects.values_list("credit").annotate(paid=MoneySum("sum"))
     assert list(sums.order_by("-paid")) == [(large.pk, Decimal("0.30")), (small.pk, Decimal("0.29"))]
     assert list(sums.filter(paid__gte=Decimal("0.30"))) == [(large.pk, Decimal("0.30"))]
+    assert list(sums.order_by("paid").filter(paid__lt=Decimal(10**15))) == [
+        (small.pk, Decimal("0.29")),
+        (large.pk, Decimal("0.30")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [("0.00", "0.00\u202f%"), ("0.01", "+0.01\u202f%"), ("-0.01", "−0.01\u202f%"), (None, "–")],
+)
+def test_a_change_of_nothing_is_shown_without_a_sign(share, expected):
+    assert change(share and Decimal(share)) == expected

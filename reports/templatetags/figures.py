@@ -35,8 +35,11 @@ def day(value: date | None) -> str:
 
 @register.filter
 def change(share: Decimal | None) -> str:
-    """A percent with its sign."""
-    return NOTHING if share is None else f"{'−' if share < 0 else '+'}{percent(abs(share))}"
+    """A percent with its sign; 0 has none."""
+    if share is None:
+        return NOTHING
+    sign = "−" if share < 0 else "+" if share > 0 else ""
+    return f"{sign}{percent(abs(share))}"
 
 
 @register.filter
