@@ -170,11 +170,13 @@ def stored_values(model: type[models.Model], pks: Iterable[Any]) -> dict[Any, Va
 
 
 def given_values(row: models.Model) -> Values:
-    """The values of an instance as the database will have them."""
+    """The values of an instance as the database will have them; an expression is what it is."""
     values = {}
     fields: tuple[Any, ...] = row._meta.concrete_fields
     for field in fields:
-        value = (field.target_field if field.is_relation else field).to_python(getattr(row, field.attname))
+        value = getattr(row, field.attname)
+        if not hasattr(value, "resolve_expression"):
+            value = (field.target_field if field.is_relation else field).to_python(value)
         values[field.attname] = rounded(value) if isinstance(value, Decimal) else value
     return values
 

@@ -1,7 +1,7 @@
 """The one door to the book: whoever changes a source table does it inside `with writing():`."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
@@ -29,6 +29,13 @@ book_written = Signal()
 
 class Door(threading.local):
     is_open = False
+    was_used = False  # since it was opened, by a statement that may have changed the book
+
+    def watch(self, execute: Callable[..., Any], sql: str, *args: Any) -> Any:
+        """Around each statement of a writing: all but SELECT may change the tables that they name."""
+        if not sql.startswith("SELECT") and any(t._meta.db_table in sql for t in BookModel.__subclasses__()):
+            self.was_used = True
+        return execute(sql, *args)
 
 
 door = Door()
@@ -36,15 +43,19 @@ door = Door()
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """A transaction that changes the book. Inside another writing it does nothing of its own."""
+    """A transaction that changes the book, or finds nothing to change: then it isn't written.
+
+    Inside another writing it does nothing of its own.
+    """
     if door.is_open:
         yield
         return
-    with transaction.atomic():
-        door.is_open = True
+    with transaction.atomic(), connection.execute_wrapper(door.watch):
+        door.is_open, door.was_used = True, False
         try:
             yield
-            book_written.send(sender=None)
+            if door.was_used:
+                book_written.send(sender=None)
         finally:
             door.is_open = False
 
@@ -117,8 +128,11 @@ class BookModel(models.Model):
         base_manager_name = "objects"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        """As Django's; a row that is stored already as it is isn't written."""
         with writing():
             before = stored_values(type(self), [self.pk] if self.pk else [])
+            if not self._state.adding and before.get(self.pk) == given_values(self):
+                return
             super().save(*args, **kwargs)
             record_changes(type(self), before, stored_values(type(self), [self.pk]))
 

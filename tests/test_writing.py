@@ -11,9 +11,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, models, transaction
 from django.db.migrations.loader import MigrationLoader
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from credits.models import Borrower, Credit, Dictionary, Payment
+from credits.trail import Change
 from credits.writing import book_written, door, writing
 from plans.models import Plan
 from reports.models import DataStamp
@@ -39,6 +41,13 @@ def unsaved_credit(of: Borrower) -> Credit:
     return Credit(borrower=of, body=Decimal(7), percent=Decimal(0), **days)
 
 
+def change_and_save(row: Payment | Credit, **options) -> None:
+    """Anything else than before."""
+    name = "sum" if isinstance(row, Payment) else "body"
+    setattr(row, name, getattr(row, name) + 1)
+    row.save(**options)
+
+
 def change_and_bulk_update(payment: Payment) -> None:
     payment.sum = Decimal(11)
     Payment.objects.bulk_update([payment], ["sum"])
@@ -53,18 +62,37 @@ def change_and_bulk_change(payment: Payment) -> None:
     Payment.objects.bulk_change([payment], ["credit_id", "payment_date", "type_id", "sum"])
 
 
+def within_writing(write):
+    def run(payment: Payment) -> None:
+        with writing():
+            write(payment)
+
+    return run
+
+
+def execute(sql: str):
+    def run(payment: Payment) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(sql.format(pk=payment.pk))
+
+    return run
+
+
 def nested(payment: Payment) -> None:
     with writing():
-        payment.save()
+        change_and_save(payment)
         with writing():
-            payment.credit.save()
+            change_and_save(payment.credit)
             Payment.objects.update(sum=3)
         payment.delete()
 
 
 WRITES = {
-    "save": lambda payment: payment.save(),
-    "save of some fields": lambda payment: payment.save(update_fields=["sum"]),
+    "save": change_and_save,
+    "save of some fields": lambda payment: change_and_save(payment, update_fields=["sum"]),
+    "save of an expression": lambda payment: Payment(
+        **{f.attname: getattr(payment, f.attname) for f in Payment._meta.fields} | {"sum": F("sum") + 1}
+    ).save(force_update=True),
     "create": lambda payment: builders.payment(payment.credit, "2021-06-03", "1"),
     "get_or_create": lambda payment: Borrower.objects.get_or_create(
         login="new", defaults={"registration_date": date(2020, 1, 1)}
@@ -95,6 +123,11 @@ WRITES = {
     "update of a borrower's credits": lambda payment: payment.credit.borrower.credits.update(body=2),
     "delete of a credit's payments": lambda payment: payment.credit.payments.all().delete(),
     "nested writings": nested,
+    "_raw_delete": within_writing(lambda payment: Payment.objects.all()._raw_delete("default")),
+    "SQL": within_writing(lambda payment: execute("UPDATE credits_payment SET sum = 1")(payment)),
+    "SQL that begins otherwise": within_writing(
+        lambda payment: execute(" /* all */ DELETE FROM credits_payment")(payment)
+    ),
 }
 
 
@@ -162,10 +195,48 @@ def test_reading_leaves_the_stamp_as_it_was(book):
     assert DataStamp.current() == before
 
 
+def with_nothing_new(payment: Payment) -> None:
+    payment.save()
+    payment.save(update_fields=["sum"])
+    Payment.objects.get(pk=payment.pk).save()
+
+
+NOTHING_WRITTEN = {
+    "save of what is stored already": with_nothing_new,
+    "the same amount written otherwise": lambda payment: setattr(payment, "sum", "10.0") or payment.save(),
+    "a writing that only looks": within_writing(lambda payment: list(Payment.objects.select_for_update())),
+    "a writing beside the book": within_writing(
+        lambda payment: builders.account("") and execute("DELETE FROM django_session")(payment)
+    ),
+    "update_or_create of what is so": lambda payment: Borrower.objects.update_or_create(
+        pk=payment.credit.borrower_id, defaults={"login": payment.credit.borrower.login}
+    ),
+}
+
+
+@pytest.mark.parametrize("write", NOTHING_WRITTEN.values(), ids=NOTHING_WRITTEN)
+def test_where_nothing_changes_the_stamp_stays_and_there_is_no_record(book, write):
+    before, records = DataStamp.current(), Change.objects.count()
+    write(book)
+    assert (DataStamp.current(), Change.objects.count()) == (before, records)
+
+
+def test_a_row_is_new_however_like_another_it_is(book):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Payment.objects.create(**{f.attname: getattr(book, f.attname) for f in Payment._meta.fields})
+
+
+def test_after_a_writing_that_wrote_the_next_one_begins_anew(book):
+    change_and_save(book)
+    before = DataStamp.current()
+    book.save()
+    assert DataStamp.current() == before
+
+
 def test_every_renewal_gives_a_new_value(book):
     values = set()
     for _number in range(20):
-        book.save()
+        change_and_save(book)
         values.add(DataStamp.current())
     assert len(values) == 20
 
@@ -241,7 +312,7 @@ def test_the_door_closes_after_an_exception(book):
         delete_and_fail()
     assert not door.is_open
     with renewed_once():
-        book.save()
+        change_and_save(book)
 
 
 def test_a_failed_write_inside_a_writing_leaves_the_door_open(book):
@@ -270,14 +341,6 @@ watched = contextmanager(conftest.pytest_runtest_call)
 def unmarked(request):
     """A test that isn't marked: the guard minds what it does."""
     return pytest.Function.from_parent(request.node.parent, name="unmarked", callobj=lambda: None)
-
-
-def execute(sql: str):
-    def run(payment: Payment) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(sql.format(pk=payment.pk))
-
-    return run
 
 
 def raw_save(payment: Payment) -> None:
