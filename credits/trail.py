@@ -41,10 +41,10 @@ class RecordQuerySet(models.QuerySet[Any]):
     def of_object(self, table: str, pk: Any) -> Self:
         return self.filter(table=table, object_id=pk)
 
-    def bringing(self, table: str, pk: int) -> list[Any]:
+    def bringing(self, table: str, pk: int) -> Self:
         """The loads that brought the object as a new row."""
-        loads = self.filter(table=table, outcome=Load.STORED, first_id__lte=pk, last_id__gte=pk)
-        return [load for load in loads if any(first <= pk <= last for first, last in load.ids)]
+        near = (pk - LoadIds.MOST + 1, pk)
+        return self.filter(table=table, ranges__first_id__range=near, ranges__last_id__gte=pk)
 
     def last_ones(self, number: int) -> Self:
         return self.select_related("account").order_by("-pk")[:number]
@@ -87,19 +87,33 @@ class Load(Record):
     faults = models.PositiveIntegerField(_("faults"), default=0)
     sums = models.JSONField(_("sums of the new rows"), default=dict)
     rows_digest = models.CharField(_("SHA-256 of the new rows"), max_length=64)
-    # The ids of the new rows, as [[first, last], …], and their bounds.
-    ids = models.JSONField(default=list)
-    first_id = models.BigIntegerField(null=True)
-    last_id = models.BigIntegerField(null=True)
 
     class Meta(Record.Meta):
         db_table = "trail_load"
         verbose_name = _("import")
         verbose_name_plural = _("imports")
-        indexes = [models.Index(fields=["table", "first_id"], name="load_of_table")]
 
     def __str__(self) -> str:
         return f"{self.file}, {timezone.localtime(self.moment):%Y-%m-%d %H:%M}"
+
+
+class LoadIds(models.Model):
+    """New rows of a load whose ids follow one another, from first_id to last_id."""
+
+    MOST = 2000  # ids in one: whose range holds an id is found among the few that begin shortly before it
+
+    pk = models.CompositePrimaryKey("load_id", "first_id")
+    load = models.ForeignKey(Load, models.PROTECT, related_name="ranges", db_index=False)
+    first_id = models.BigIntegerField()
+    last_id = models.BigIntegerField()
+
+    class Meta:
+        db_table = "trail_load_ids"
+        default_permissions = ()
+        indexes = [models.Index(fields=["first_id", "last_id"], name="load_ids")]
+
+    def __str__(self) -> str:
+        return f"{self.first_id}–{self.last_id}"
 
 
 class Change(Record):
@@ -238,18 +252,18 @@ class LoadRecord:
             self.rows.update((";".join(map(str, values)) + "\n").encode())
         for name in self.money:
             self.money[name] += sum((getattr(row, name) for row in rows), ZERO)
+        ranges: list[LoadIds] = []
         for pk in sorted(row.pk for row in rows):
-            if self.load.ids and self.load.ids[-1][1] == pk - 1:
-                self.load.ids[-1][1] = pk
+            if ranges and ranges[-1].last_id == pk - 1 and pk - ranges[-1].first_id < LoadIds.MOST:
+                ranges[-1].last_id = pk
             else:
-                self.load.ids.append([pk, pk])
+                ranges.append(LoadIds(load=self.load, first_id=pk, last_id=pk))
+        LoadIds.objects.bulk_create(ranges)
 
     def finish(self, new: int, changed: int, unchanged: int) -> None:
         self.load.new, self.load.changed, self.load.unchanged = new, changed, unchanged
         self.load.sums = {name: str(amount) for name, amount in self.money.items()}
         self.load.rows_digest = self.rows.hexdigest()
-        if ids := self.load.ids:
-            self.load.first_id, self.load.last_id = min(ids)[0], max(last for first, last in ids)
         self.load.save()
 
 

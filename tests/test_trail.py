@@ -1,10 +1,17 @@
 """Who changed or loaded what: of every way to write the book, in the transaction of the change."""
 
 import hashlib
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from datetime import date
 from decimal import Decimal
 
 import pytest
+from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.db import NotSupportedError, transaction
@@ -30,6 +37,10 @@ def since(record: int = 0) -> list[tuple]:
 
 def last() -> int:
     return Change.objects.order_by("pk").values_list("pk", flat=True).last() or 0
+
+
+def ranges(load: Load) -> list[tuple[int, int]]:
+    return list(load.ranges.order_by("first_id").values_list("first_id", "last_id"))
 
 
 def test_row_that_is_added_changed_and_deleted_has_before_and_after_of_each_field():
@@ -141,11 +152,11 @@ def test_upload_of_a_program_is_recorded_under_its_account(client):
     assert (load.outcome, load.new, load.changed, load.unchanged, load.faults) == ("stored", 2, 0, 0, 0)
     assert load.sums == {"sum": "30.50"}
     pks = sorted(Plan.objects.values_list("pk", flat=True))
-    assert load.ids == [[pks[0], pks[1]]]
+    assert ranges(load) == [(pks[0], pks[1])]
     rows = f"{pks[0]};2031-01-01;3;10.5\n{pks[1]};2031-01-01;4;20\n"
     assert load.rows_digest == hashlib.sha256(rows.encode()).hexdigest()
-    assert Load.objects.bringing("plans.plan", pks[1]) == [load]
-    assert Load.objects.bringing("plans.plan", pks[1] + 1) == []
+    assert list(Load.objects.bringing("plans.plan", pks[1])) == [load]
+    assert list(Load.objects.bringing("plans.plan", pks[1] + 1)) == []
     assert since() == []
 
 
@@ -181,6 +192,49 @@ def test_load_has_one_record_for_new_rows_and_one_for_each_that_changes(tmp_path
     )
     assert change.via == change.load.via != ""
     assert change.account is None
+
+
+def test_load_of_ids_with_many_gaps_is_found_by_each_of_them(tmp_path, django_assert_num_queries):
+    users = [f"{number}\tlogin{number}\t01.01.2021" for number in [*range(1, 10_000, 2), 9_996, 9_998]]
+    files = builders.files(tmp_path, users=[*builders.FILES["users"], *users[2:]])
+    call_command("load_data", files, verbosity=0)
+    load = Load.objects.get(table="credits.borrower")
+    assert load.ranges.count() == 4_997  # 1 to 2, 5, 7, …, 9,995 to 9,999 in three batches
+    with django_assert_num_queries(4):
+        assert list(Load.objects.bringing("credits.borrower", 1)) == [load]
+        assert list(Load.objects.bringing("credits.borrower", 5_001)) == [load]
+        assert list(Load.objects.bringing("credits.borrower", 5_002)) == []
+        assert list(Load.objects.bringing("credits.borrower", 10_000)) == []
+
+
+@pytest.mark.slow
+def test_ids_kept_in_each_load_are_moved_to_their_table(tmp_path):
+    database = tmp_path / "db.sqlite3"
+
+    def migrate(*names: str) -> None:
+        subprocess.run(
+            [sys.executable, "manage.py", "migrate", "--verbosity=0", *names],
+            cwd=settings.BASE_DIR,
+            env={**os.environ, "DATABASE_URL": f"sqlite:///{database}"},
+            check=True,
+        )
+
+    migrate("credits", "0003")
+    ids = [*([number, number] for number in range(2, 9_000, 2)), [9_001, 12_001]]
+    empty = {"via": "", "file": "", "digest": "", "sums": "{}", "rows_digest": "", "moment": "2030-01-01"}
+    with closing(sqlite3.connect(database)) as opened, opened:
+        for pk, new, kept in ((1, 4_499 + 3_001, ids), (2, 0, []), (3, 1, [[4, 4]])):
+            counts = dict.fromkeys(("changed", "unchanged", "removed", "faults"), 0)
+            row = {"id": pk, "table": "", "outcome": "stored", "new": new, "ids": json.dumps(kept)}
+            row |= empty | counts
+            names = ", ".join(f'"{name}"' for name in row)
+            marks = ", ".join("?" * len(row))
+            opened.execute(f"INSERT INTO trail_load ({names}) VALUES ({marks})", [*row.values()])  # noqa: S608
+    migrate("credits")
+    with closing(sqlite3.connect(database)) as opened:
+        moved = opened.execute("SELECT load_id, first_id, last_id FROM trail_load_ids ORDER BY 1, 2")
+        kept = [*ids[:-1], [9_001, 11_000], [11_001, 12_001]]
+        assert moved.fetchall() == [*((1, first, last) for first, last in kept), (3, 4, 4)]
 
 
 def test_load_that_replaces_says_how_much_it_removed(tmp_path):
