@@ -103,7 +103,7 @@ class BorrowerQuerySet(BookQuerySet):
 
         In any case; on SQLite, which knows the case of a to z alone, other letters as they are.
         """
-        by_id = Q(pk=words) if words.isdecimal() and len(words) < 19 else Q()
+        by_id = Q(pk__in=ids(words))
         by_login = Q(login__contains=words) | Q(folded__contains=words.lower())
         return self.alias(folded=Lower("login")).filter(by_id | by_login)
 
@@ -196,10 +196,10 @@ class CreditQuerySet(DatedQuerySet):
         return self.filter(borrower__in=Borrower.objects.found(words))
 
     def in_state(self, state: str, day: date) -> Self:
-        """Those of a state of Credit.STATES on the day."""
+        """Those of a state of Credit.STATES on the day; one that is issued later is in none."""
         if state == Credit.CLOSED:
             return self.filter(actual_return_date__lte=day)
-        still_open = self.filter(returned_after(day))
+        still_open = self.open_at(day)
         if state == Credit.OVERDUE:
             return still_open.filter(return_date__lt=day)
         return still_open.filter(return_date__gte=day)
@@ -301,7 +301,9 @@ class Credit(BookModel):
         return self.actual_return_date is not None
 
     def state(self, day: date) -> str:
-        """One of STATES, on the day."""
+        """One of STATES, on the day; empty before it is issued."""
+        if self.issuance_date > day:
+            return ""
         if self.actual_return_date and self.actual_return_date <= day:
             return self.CLOSED
         return self.OVERDUE if self.days_past_due(day) else self.OPEN

@@ -70,6 +70,7 @@ def limit_body(
         length = request.META.get("CONTENT_LENGTH") or "0"
         if (
             request.path_info.startswith(reverse("admin:index"))
+            and length.isascii()
             and length.isdigit()
             and int(length) > settings.MAX_BODY
         ):

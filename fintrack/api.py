@@ -2,10 +2,11 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, SuspiciousOperation
@@ -124,8 +125,7 @@ def faults_of(detail: Any, data: Any, pointer: str = "") -> Iterator[dict[str, A
             if name == api_settings.NON_FIELD_ERRORS_KEY:
                 yield from faults_of(inner, data, pointer)
             else:
-                token = str(name).replace("~", "~0").replace("/", "~1")
-                yield from faults_of(inner, part(data, name), f"{pointer}/{token}")
+                yield from faults_of(inner, part(data, name), pointer_to(pointer, str(name)))
     else:
         for message in detail:
             yield {"pointer": pointer, "found": found(data), "expected": message}
@@ -179,14 +179,72 @@ class JSONParser(DRFJSONParser):
             raise TooLarge
         try:
             text = stream.read().decode()
-            return json.loads(text, parse_float=Decimal, parse_constant=self.no_constant)
+            data = json.loads(
+                text,
+                parse_int=lambda digits: self.number(int, digits),
+                parse_float=lambda digits: self.number(Decimal, digits),
+                parse_constant=self.no_constant,
+                object_pairs_hook=self.members,
+            )
+            faults = list(self.faults(data))
         except (ValueError, RecursionError) as error:
-            fault = {"pointer": "", "found": None, "expected": _("JSON in UTF-8: %s") % error}
-            raise Refused(_("Check the body of the request."), [fault]) from error
+            faults = [{"pointer": "", "found": None, "expected": _("JSON in UTF-8: %s") % error}]
+        if faults:
+            raise Refused(_("Check the body of the request."), faults)
+        return data
+
+    @staticmethod
+    def number(kind: type, digits: str) -> Any:
+        try:
+            return kind(digits)
+        except (ValueError, ArithmeticError):
+            return Misfit(digits, _("a number of ordinary size"))
 
     @staticmethod
     def no_constant(name: str) -> Any:
         raise ValueError(f"{name} is not JSON")
+
+    @staticmethod
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) < len(pairs):
+            for name, times in Counter(name for name, _value in pairs).items():
+                if times > 1:
+                    members[name] = Misfit(None, _("a name that its object has once"))
+        return members
+
+    def faults(self, data: Any, pointer: str = "") -> Iterator[dict[str, Any]]:
+        """What can't be read for what it is, at any depth."""
+        if isinstance(data, Misfit):
+            yield {"pointer": pointer, "found": found(data.text), "expected": data.expected}
+        elif isinstance(data, str) and readable(data) != data:
+            yield {"pointer": pointer, "found": found(readable(data)), "expected": _("text in Unicode")}
+        elif isinstance(data, dict):
+            for name, value in data.items():
+                inner = pointer_to(pointer, readable(name))
+                if readable(name) != name:
+                    yield {"pointer": inner, "found": found(readable(name)), "expected": _("text in Unicode")}
+                yield from self.faults(value, inner)
+        elif isinstance(data, list):
+            for index, value in enumerate(data):
+                yield from self.faults(value, f"{pointer}/{index}")
+
+
+class Misfit(NamedTuple):
+    """What stands in place of a value that JSON has and Python hasn't."""
+
+    text: str | None
+    expected: Any
+
+
+def readable(text: str) -> str:
+    """The text; halves of surrogate pairs, which are no character, as their escapes."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def pointer_to(pointer: str, name: str) -> str:
+    """The JSON pointer (RFC 6901) to what is under the name there."""
+    return f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
 
 
 class ParamsForm(forms.Form):

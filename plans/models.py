@@ -1,5 +1,6 @@
 """The monthly targets for issuance and collection."""
 
+import re
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
@@ -26,12 +27,12 @@ class PlanQuerySet(BookQuerySet):
 
     def found(self, words: str) -> Self:
         """By a year or a month as people write it: 2021, 2021-06."""
-        year, _dash, month = words.partition("-")
-        if not (year.isdigit() and len(year) == 4 and int(year) >= 1):
+        match = re.fullmatch(r"(?!0000)([0-9]{4})(?:-([0-9]{1,2})?)?", words)
+        if not match:
             return self.none()
-        if not month:
-            return self.filter(period__year=year)
-        return self.filter(period__year=year, period__month=month) if month.isdigit() else self.none()
+        year, month = match.groups()
+        of_year = self.filter(period__year=year)
+        return of_year.filter(period__month=month) if month else of_year
 
     def in_order(self) -> Self:
         """By month, then category id."""

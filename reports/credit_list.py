@@ -37,7 +37,7 @@ class Row:
     issuance_date: date
     return_date: date
     actual_return_date: date | None
-    state: str
+    state: str  # empty where the day of issuance is yet to come
     days_past_due: int  # 0 for a closed credit
     body: Decimal
     interest: Decimal

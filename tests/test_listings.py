@@ -99,11 +99,12 @@ def test_credits_are_filtered_by_dates_state_and_borrower(analyst):
     overdue = builders.credit("2021-06-01", 100, borrower=who)
     running = builders.credit("2021-06-20", 200, borrower=who)
     closed = builders.credit("2021-05-01", 300, actual_return_date="2021-05-03")
+    to_come = builders.credit("2022-01-01", 400)
 
     def found(query):
         return [int(row["credit_id"]) for row in downloaded(analyst, f"/reports/credits/?{query}")]
 
-    assert found("") == [running.pk, overdue.pk, closed.pk]
+    assert found("") == [to_come.pk, running.pk, overdue.pk, closed.pk]
     assert found("state=overdue") == [overdue.pk]
     assert found("state=open") == [running.pk]
     assert found("state=closed") == [closed.pk]

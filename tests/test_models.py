@@ -42,6 +42,54 @@ def plan(**fields):
     )
 
 
+@pytest.mark.parametrize(
+    ("day", "state"),
+    [
+        ("2021-06-14", ""),
+        ("2021-06-15", Credit.OPEN),
+        ("2021-06-20", Credit.OPEN),
+        ("2021-06-21", Credit.OVERDUE),
+        ("2021-06-29", Credit.OVERDUE),
+        ("2021-06-30", Credit.CLOSED),
+    ],
+)
+def test_a_credit_is_in_one_state_from_its_issuance_on(day, state):
+    """As a row says it and as a search finds it."""
+    row = builders.credit("2021-06-15", return_date=date(2021, 6, 20), actual_return_date=date(2021, 6, 30))
+    on = date.fromisoformat(day)
+    found = [each for each in Credit.STATES if Credit.objects.in_state(each, on).exists()]
+    assert (row.state(on), found) == (state, [state] if state else [])
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        ("2021", 2),
+        ("2021-", 2),
+        ("2021-06", 1),
+        ("2021-6", 1),
+        ("2021-13", 0),
+        ("2021-06-01", 0),
+        ("0000", 0),
+        ("²²²²", 0),
+        ("2021-²", 0),
+        ("٢٠٢١", 0),
+        ("202106", 0),
+        ("plan", 0),
+    ],
+)
+def test_plans_are_found_by_year_and_month(words, count):
+    builders.plan("2021-06", Dictionary.ISSUANCE, 1)
+    builders.plan("2021-12", Dictionary.ISSUANCE, 1)
+    assert Plan.objects.found(words).count() == count
+
+
+@pytest.mark.parametrize("words", ["²²²²", "٣", "9" * 30, "-1"])
+@pytest.mark.parametrize("model", [Borrower, Credit, Payment, Dictionary])
+def test_what_is_no_id_is_searched_for_as_text(model, words):
+    assert list(model.objects.found(words)) == []
+
+
 USUAL = {
     Borrower: {"login": "anna", "registration_date": DAY},
     Credit: {"issuance_date": DAY, "return_date": DAY, "body": Decimal(1000), "percent": Decimal(0)},

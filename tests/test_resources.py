@@ -1,6 +1,7 @@
 """The tables of the book through the API: reading, filters, pages, writing, and payments in bulk."""
 
 import json
+from base64 import urlsafe_b64encode
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
@@ -200,11 +201,23 @@ class TestPages:
             "W2ZhbHNlLCAieCJd",
             "W2ZhbHNlLCBbMV1d",
             "W2ZhbHNlLCAxLCAyXQ==",
+            urlsafe_b64encode(b"[" * 1600 + b"]" * 1600).decode(),
+            urlsafe_b64encode(b'[false, "1e999999999", 1]').decode(),
+            urlsafe_b64encode(b'[false, "1"]').decode(),
         ],
     )
     def test_a_made_up_cursor_is_404(self, book, analyst, cursor):
-        response = analyst.get("/api/v1/payments", {"cursor": cursor})
-        assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
+        for ordering in ("id", "sum"):
+            response = analyst.get("/api/v1/payments", {"cursor": cursor, "ordering": ordering})
+            assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
+            assert response.json()["detail"] == "There is no such page. Follow next and previous."
+
+    def test_a_cursor_is_of_one_order_and_as_it_was_given(self, book, analyst):
+        address = analyst.get("/api/v1/payments?page_size=1&ordering=payment_date").json()["next"]
+        assert analyst.get(address).status_code == 200
+        assert analyst.get(address.replace("payment_date", "sum")).status_code == 404
+        assert analyst.get(address.replace("payment_date", "-payment_date")).status_code == 404
+        assert analyst.get(address.replace("cursor=W", "cursor=V")).status_code == 404
 
 
 class TestWriting:
@@ -249,6 +262,55 @@ class TestWriting:
         body = f'{{"credit": {book[0].pk}, "payment_date": "2021-06-05", "type": 1, "sum": {amount}}}'
         ((pointer, shown, _expected),) = faults(send(editor, "payments", body))
         assert (pointer, shown) == ("/sum", found)
+
+    @pytest.mark.parametrize(
+        ("body", "expected"),
+        [
+            (
+                '{"sum": 1e9999999999999999999999999}',
+                [("/sum", "1e9999999999999999999999999", "a number of ordinary size")],
+            ),
+            (
+                '{"sum": -1e-9999999999999999999999999}',
+                [("/sum", "-1e-9999999999999999999999999", "a number of ordinary size")],
+            ),
+            (f'{{"credit": {"9" * 5000}}}', [("/credit", "9" * 99 + "…", "a number of ordinary size")]),
+            ('{"login": "a\\ud800b"}', [("/login", "a\\ud800b", "text in Unicode")]),
+            ('"\\udfff"', [("", "\\udfff", "text in Unicode")]),
+            (
+                '{"a/b~\\uD800": {"c": [0, "\\uD800"]}}',
+                [
+                    ("/a~1b~0\\ud800", "a/b~\\ud800", "text in Unicode"),
+                    ("/a~1b~0\\ud800/c/1", "\\ud800", "text in Unicode"),
+                ],
+            ),
+            (
+                '[{"sum": 1, "sum": 1}, {"a": {"b": 1, "c": 2, "b": 3}, "d": "d", "d": "d"}]',
+                [
+                    ("/0/sum", None, "a name that its object has once"),
+                    ("/1/a/b", None, "a name that its object has once"),
+                    ("/1/d", None, "a name that its object has once"),
+                ],
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("address", ["borrowers", "payments", "payments/bulk"])
+    def test_what_json_can_say_and_nobody_mean_is_refused_where_it_stands(
+        self, editor, address, body, expected
+    ):
+        response = send(editor, address, body, **{"idempotency-key": "k"})
+        assert faults(response) == expected
+        assert response.json()["detail"] == "Check the body of the request."
+
+    def test_letters_of_all_planes_are_text(self, editor):
+        response = send(
+            editor, "borrowers", '{"login": "\\ud83d\\udcb0😀", "registration_date": "2021-01-01"}'
+        )
+        assert response.json()["login"] == "💰😀"
+
+    def test_an_object_of_many_names_is_read_at_once(self, editor):
+        body = "{" + ",".join(f'"{number}":1' for number in range(100_000)) + ',"0":1}'
+        assert faults(send(editor, "payments", body)) == [("/0", None, "a name that its object has once")]
 
     @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity", "{", "\udc00", ""])
     def test_what_is_no_json_is_refused(self, editor, constant):
