@@ -43,11 +43,15 @@ class Fault:
 
 @dataclass
 class Faults:
-    """The faults of one file: the first ones, and how many there are in all."""
+    """The faults of one file: the first ones, and how many there are in all.
+
+    remarks: sentences on how the file was read, for those who look at it before it is stored.
+    """
 
     limit: int | None = 100
     listed: list[Fault] = field(default_factory=list)
     count: int = 0
+    remarks: list[str] = field(default_factory=list)
 
     def add(self, row: int | None, column: str | None, found: Any, expected: Any) -> None:
         self.count += 1
@@ -203,7 +207,7 @@ def csv_lines(file: BinaryIO, faults: Faults, encoding: str) -> Iterator[tuple[i
 
 
 def xlsx_lines(file: BinaryIO, faults: Faults, max_unzipped: int) -> Iterator[tuple[int, list[Any]]]:
-    """Each row's number and cells, from the first sheet."""
+    """Each row's number and cells, from the first visible sheet."""
     try:
         with zipfile.ZipFile(file) as archive:
             unzipped = sum(entry.file_size for entry in archive.infolist())
@@ -211,7 +215,10 @@ def xlsx_lines(file: BinaryIO, faults: Faults, max_unzipped: int) -> Iterator[tu
             faults.add(None, None, f"{unzipped} bytes unpacked", _("at most %d") % max_unzipped)
             raise Unreadable
         book = load_workbook(file, read_only=True, data_only=True, keep_links=False)
-        sheet = book.worksheets[0]
+        sheets = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]
+        sheet = (sheets or book.worksheets)[0]
+        if len(book.worksheets) > 1:
+            faults.remarks.append(str(_("Read from the sheet “%s”.") % sheet.title))
         sheet.reset_dimensions()  # what the file says of its own size can't be trusted
         lines = sheet.iter_rows(max_row=MAX_ROWS, max_col=MAX_COLUMNS, values_only=True)
         for number, cells in enumerate(lines, start=1):

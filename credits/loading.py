@@ -230,6 +230,10 @@ class Preview:
     def listed_faults(self) -> list[Fault]:
         return self.faults.in_order()
 
+    @property
+    def remarks(self) -> list[str]:
+        return self.faults.remarks
+
     def has_errors(self) -> bool:
         return bool(self.faults)
 

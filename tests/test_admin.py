@@ -14,7 +14,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from knox.models import AuthToken
-from openpyxl import load_workbook
+from openpyxl import Workbook, load_workbook
 
 from credits import book_admin
 from credits.models import Borrower, Credit, Dictionary, Payment
@@ -321,6 +321,18 @@ def test_import_is_previewed_then_stored_and_recorded(editor):
     history = words(editor.get("/admin/credits/payment/99/history/"))
     assert "пл.csv added with 1 rows of one file" in history
     assert "sum: 1.00 → 1.50" in words(editor.get(f"/admin/credits/payment/{known.pk}/history/"))
+
+
+@pytest.mark.parametrize("amount", ["1", "x"], ids=["right", "faulty"])
+def test_preview_says_which_sheet_was_read(editor, amount):
+    book = Workbook()
+    book.active.append(["month", "category_name", "sum"])
+    book.active.append(["2021-06-01", "видача", amount])
+    book.create_sheet("Notes")
+    content = BytesIO()
+    book.save(content)
+    response = preview(editor, "plans/plan", "plans.xlsx", content.getvalue(), resource="1")
+    assert "Read from the sheet “Sheet”." in words(response)
 
 
 def test_faulty_import_says_where_and_what_and_stores_nothing(editor):

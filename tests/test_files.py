@@ -208,9 +208,17 @@ def test_a_workbook_gives_numbers_and_dates_as_they_are():
     ]
 
 
-def test_only_the_first_sheet_of_a_workbook_is_read():
-    content = workbook(["id", "login"], ["1", "anna"], Notes=[["id", "login"], ["2", "bohdan"]])
-    assert read(content) == [ANNA]
+def test_the_first_visible_sheet_is_read_and_named():
+    book = openpyxl.load_workbook(
+        io.BytesIO(workbook(["id", "login"], Users=[["id", "login"], ["1", "anna"]]))
+    )
+    book.worksheets[0].sheet_state = "hidden"
+    content = io.BytesIO()
+    book.save(content)
+    faults = Faults()
+    content.seek(0)
+    assert list(read_rows(content, COLUMNS, faults)) == [ANNA]
+    assert faults.remarks == ["Read from the sheet “Users”."]
 
 
 def test_a_formula_is_worth_what_the_workbook_keeps_of_it():
