@@ -102,12 +102,6 @@ class PaymentInline(ShownRows):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("type")
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_change_permission(request, obj) and not self.are_many(obj)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_delete_permission(request, obj) and not self.are_many(obj)
-
 
 @admin.register(Credit)
 class CreditAdmin(BookAdmin):

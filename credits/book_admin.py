@@ -34,12 +34,15 @@ from import_export.formats.base_formats import CSV, XLSX, Format
 from import_export.forms import ConfirmImportForm, ExportForm, ImportForm
 from openpyxl import Workbook
 
+from fintrack.merging import MergingAdmin, MergingModelForm, MergingRows
+
 from .files import csv_text
 from .loading import Preview
 from .models import Dictionary
 from .money import MoneySum
 from .resources import BookResource
-from .trail import Change, Load, Upload
+from .trail import Change, Load, Record, Upload, last_touch
+from .writing import writing
 
 COUNTED = 100_000  # rows; what lies beyond isn't counted, added up or paged through
 MAX_BYTES = 10 * 2**20  # of a file to import
@@ -165,7 +168,12 @@ class PlainKinds:
         return field
 
 
-class BookAdmin(PlainKinds, ImportExportMixin, admin.ModelAdmin):
+class BookForm(MergingModelForm):
+    def last_change(self, name: str) -> Record | None:
+        return last_touch(self.instance, name)
+
+
+class BookAdmin(PlainKinds, ImportExportMixin, MergingAdmin):
     """A table of the book.
 
     resource_classes: the first reads and writes the table's file, others only read.
@@ -173,6 +181,8 @@ class BookAdmin(PlainKinds, ImportExportMixin, admin.ModelAdmin):
     """
 
     totals: tuple[str, ...] = ()
+    form = BookForm
+    writing = staticmethod(writing)
     paginator = CappedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
@@ -334,30 +344,25 @@ class BookAdmin(PlainKinds, ImportExportMixin, admin.ModelAdmin):
 
 
 class ShownRows(PlainKinds, admin.TabularInline):
-    """Rows that belong to an object, the latest ones; read-only where there are more than fit."""
+    """Rows that belong to an object, the latest ones."""
 
     most = 50
     extra = 0
+    form = BookForm
+    formset = MergingRows
     template = "admin/shown_rows.html"
     show_change_link = True
     fk_name: str
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         formset: Any = super().get_formset(request, obj, **kwargs)
-        most, many = self.most, self.are_many(obj)
-
-        class Latest(formset):
-            are_many = many
-
-            def get_queryset(self) -> Any:
-                if not hasattr(self, "_latest"):
-                    rows = super().get_queryset()
-                    self._latest = list(rows.order_by("-pk")[:most])[::-1] if self.instance.pk else []
-                return self._latest
-
-        return Latest
+        formset.most = self.most
+        formset.may_change = self.has_change_permission(request, obj)
+        formset.are_many = self.are_many(obj)
+        return formset
 
     def are_many(self, obj: Model | None) -> bool:
+        """More than are shown."""
         if obj is None:
             return False
         rows = self.model._default_manager.filter(**{self.fk_name: obj})

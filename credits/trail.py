@@ -169,6 +169,14 @@ class Upload(models.Model):
         return self.name
 
 
+def last_touch(row: models.Model, name: str) -> Record | None:
+    """The last change of the field, its row's deletion included, or else the load that brought the row."""
+    table, column = row._meta.label_lower, row._meta.get_field(name).attname  # type: ignore[union-attr]
+    changes = Change.objects.of_object(table, row.pk).select_related("account")
+    loads = Load.objects.select_related("account")
+    return changes.filter(fields__has_key=column).first() or next(iter(loads.bringing(table, row.pk)), None)
+
+
 def columns(model: type[models.Model]) -> list[str]:
     return [field.attname for field in model._meta.concrete_fields]
 

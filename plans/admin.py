@@ -14,6 +14,8 @@ from django.utils.translation import gettext_lazy as _
 
 from credits.admin import money
 from credits.book_admin import BookAdmin
+from credits.writing import writing
+from fintrack.merging import CAME_TWICE, NotStored, once, stored_once
 
 from .forms import YearForm
 from .models import Plan
@@ -61,17 +63,34 @@ class PlanAdmin(BookAdmin):
         for may in (self.has_add_permission, self.has_change_permission, self.has_delete_permission):
             if not may(request):
                 raise PermissionDenied
-        form = YearForm(year, request.POST if request.method == "POST" else None)
-        if form.is_valid():
-            text = _("%(year)d: %(added)d plans added, %(changed)d changed, %(deleted)d deleted.")
-            counts = {"added": 0, "changed": 0, "deleted": 0} | form.save()
-            messages.success(request, text % {"year": year, **counts})
-            return HttpResponseRedirect(request.path)
+        form = YearForm(year)
+
+        def store() -> dict[str, int]:
+            nonlocal form
+            form = YearForm(year, request.POST)
+            if not form.is_valid():
+                raise NotStored
+            return form.save()
+
+        if request.method == "POST":
+            try:
+                counts, again = stored_once(request, store, writing)
+            except NotStored:
+                pass
+            else:
+                if again:
+                    messages.warning(request, CAME_TWICE)
+                text = _("%(year)d: %(added)d plans added, %(changed)d changed, %(deleted)d deleted.")
+                messages.success(request, text % {"year": year, **counts})
+                for change in form.moved.values():
+                    messages.info(request, change)
+                return HttpResponseRedirect(request.path)
         context = {
             **self.admin_site.each_context(request),
             "title": _("Plans of %d") % year,
             "opts": self.opts,
             "form": form,
+            "once": once(request),
             "media": self.media,
             "previous": year - 1 if year > 1900 else None,
             "next": year + 1 if year < 2999 else None,

@@ -1,6 +1,5 @@
 """The plans of a year in one form: twelve months by category, saved as a whole."""
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -9,11 +8,11 @@ from typing import Any
 from django import forms
 from django.core.validators import MinValueValidator
 from django.forms import BoundField
-from django.utils.translation import gettext_lazy as _
 
 from credits.models import Credit, Dictionary, Payment, Total
 from credits.money import MONEY, ZERO
-from credits.writing import writing
+from credits.trail import Change, Record, last_touch
+from fintrack.merging import MergingForm
 
 from .models import Plan
 
@@ -29,67 +28,60 @@ class Cell:
     actual_before: Decimal
 
 
-class YearForm(forms.Form):
-    """Each cell is a field, "<category>-<month>". An empty one has no plan.
-
-    A cell is stored if it was changed here; if somebody else changed it meanwhile, that is an error.
-    """
+class YearForm(MergingForm, forms.Form):
+    """Each cell is a field, "<category>-<month>". An empty one has no plan."""
 
     def __init__(self, year: int, data: Any = None) -> None:
+        """With data, within the transaction that saves: the year's plans are locked."""
         super().__init__(data)
         self.year = year
-        self.plans = {(p.category_id, p.period.month): p for p in self.plans_of(year)}
+        plans = self.plans_of(year) if data is None else self.plans_of(year).select_for_update()
+        self.plans = {f"{p.category_id}-{p.period.month}": p for p in plans}
         for category in CATEGORIES:
             for month in range(1, 13):
-                plan = self.plans.get((category, month))
+                plan = self.plans.get(f"{category}-{month}")
                 self.fields[f"{category}-{month}"] = forms.DecimalField(
                     **MONEY,
                     required=False,
                     localize=False,
                     validators=[MinValueValidator(ZERO)],
                     initial=plan and plan.sum,
-                    show_hidden_initial=True,  # what the editor saw
                     label=f"{year}-{month:02}",
                     widget=forms.TextInput(attrs={"inputmode": "decimal", "class": "plan-sum"}),
                 )
+        self.merge()
 
     @staticmethod
     def plans_of(year: int) -> Any:
         return Plan.objects.between(date(year, 1, 1), date(year, 12, 1))
 
-    def clean(self) -> None:
-        for category, month in self.changed_cells():
-            name = f"{category}-{month}"
-            field = self.fields[name]
-            seen = field.to_python(self.data.get(f"initial-{name}"))
-            plan = self.plans.get((category, month))
-            if name in self.cleaned_data and seen != (plan and plan.sum):
-                now = plan.sum if plan else _("empty")
-                self.add_error(
-                    name, _("Somebody has changed this to %s meanwhile. Load the page again.") % now
-                )
+    def key(self, name: str) -> dict[str, Any]:
+        """What is always so of a cell's plan."""
+        category, month = map(int, name.split("-"))
+        return {"period": date(self.year, month, 1), "category_id": category}
 
-    def changed_cells(self) -> list[tuple[int, int]]:
-        cells = (name.split("-") for name in self.changed_data)
-        return [(int(category), int(month)) for category, month in cells]
+    def last_change(self, name: str) -> Record | None:
+        if plan := self.plans.get(name):
+            return last_touch(plan, "sum")
+        gone = {f"fields__{column}__0": value for column, value in self.key(name).items()}
+        changes = Change.objects.filter(table=Plan._meta.label_lower, action=Change.DELETED, **gone)
+        return changes.select_related("account").first()
 
-    def save(self) -> Counter[str]:
-        """Store the cells that were changed, all or none; {"added": …, "changed": …, "deleted": …}."""
-        done: Counter[str] = Counter()
-        with writing():
-            for category, month in self.changed_cells():
-                amount = self.cleaned_data[f"{category}-{month}"]
-                plan = self.plans.get((category, month))
-                if plan is None:
-                    Plan.objects.create(period=date(self.year, month, 1), category_id=category, sum=amount)
-                    done["added"] += 1
-                elif amount is None:
-                    plan.delete()
-                    done["deleted"] += 1
-                else:
-                    plan.sum = amount
-                    plan.save()
-                    done["changed"] += 1
+    def save(self) -> dict[str, int]:
+        """Store the cells that were changed: {"added": …, "changed": …, "deleted": …}."""
+        done = {"added": 0, "changed": 0, "deleted": 0}
+        for name in self.changed_data:
+            amount, plan = self.cleaned_data[name], self.plans.get(name)
+            if plan is None and amount is not None:
+                Plan.objects.create(**self.key(name), sum=amount)
+                done["added"] += 1
+            elif plan is not None and amount is None:
+                plan.delete()
+                done["deleted"] += 1
+            elif plan is not None and plan.sum != amount:
+                plan.sum = amount
+                plan.save()
+                done["changed"] += 1
         return done
 
     def categories(self) -> list[str]:

@@ -23,6 +23,7 @@ from fintrack.access import ADMINISTRATOR, ANALYST, EDITOR
 from plans.models import Plan
 
 from . import builders
+from .sent_forms import sent_back
 
 pytestmark = pytest.mark.django_db
 
@@ -138,7 +139,7 @@ def test_page_of_a_borrower_shows_their_credits(editor):
     assert f"/admin/credits/credit/?borrower__id__exact={credit.borrower_id}" in page
 
 
-def test_page_of_a_credit_lets_payments_be_changed_until_they_are_many(editor, monkeypatch):
+def test_page_of_a_credit_shows_its_latest_payments_to_be_changed(editor, monkeypatch):
     credit = builders.credit()
     for number in range(3):
         builders.payment(credit, "2021-06-05", number + 1)
@@ -146,17 +147,12 @@ def test_page_of_a_credit_lets_payments_be_changed_until_they_are_many(editor, m
     assert 'name="payments-2-sum"' in html(editor.get(address))
     monkeypatch.setattr("credits.admin.PaymentInline.most", 2)
     page = html(editor.get(address))
-    assert re.findall(r'name="payments-(\d)-sum"', page) == ["2"]  # the empty row alone
+    assert re.findall(r'name="payments-(\d)-sum" value="([^"]*)"', page) == [("0", "2.00"), ("1", "3.00")]
     assert "here the latest 2" in page
-    fields = form_of(credit) | {
-        "payments-TOTAL_FORMS": 3,
-        "payments-INITIAL_FORMS": 2,
-        "payments-2-payment_date": "2021-06-06",
-        "payments-2-type": 1,
-        "payments-2-sum": 7,
-    }
+    fields = sent_back(page) | {"payments-1-sum": "30", "payments-2-payment_date": "2021-06-06"}
+    fields |= {"payments-2-type": 1, "payments-2-sum": 7}
     assert editor.post(address, fields).status_code == 302
-    assert sorted(credit.payments.values_list("sum", flat=True)) == [1, 2, 3, 7]
+    assert sorted(credit.payments.values_list("sum", flat=True)) == [1, 2, 7, 30]
 
 
 # Rules
@@ -467,14 +463,7 @@ def test_template_is_a_file_with_the_header_alone(editor):
 
 
 def cells(response: Any) -> dict[str, str]:
-    """What a browser would send back."""
-    inputs = re.findall(r"<input[^>]+>", html(response))
-    found = {}
-    for each in inputs:
-        name, value = re.search(r'name="([^"]+)"', each), re.search(r'value="([^"]*)"', each)
-        if name and re.match(r"(initial-)?\d-\d+$", name[1]):
-            found[name[1]] = value[1] if value else ""
-    return found
+    return {name: value for name, value in sent_back(html(response)).items() if re.search(r"\d-\d+$", name)}
 
 
 def test_year_is_saved_as_a_whole_beside_the_year_before(editor):
@@ -509,7 +498,7 @@ def test_cell_that_somebody_else_has_changed_meanwhile_is_not_overwritten(editor
     sent = cells(editor.get("/admin/plans/plan/year/2021/"))
     Plan.objects.update(sum=300)
     response = editor.post("/admin/plans/plan/year/2021/", sent | {"3-1": "200"})
-    assert "Somebody has changed this to 300.00 meanwhile." in words(response)
+    assert "changed “2021-01” from 100.00 to 300.00 meanwhile. Load the page again." in words(response)
     editor.post("/admin/plans/plan/year/2021/", sent | {"4-1": "1"})
     plan.refresh_from_db()
     other.refresh_from_db()

@@ -1,0 +1,260 @@
+"""Forms that several people may have open at once, or one person may send twice.
+
+Each stores what its editor changed. What somebody else changed since the form was shown stays; where both
+changed the same field to different values, nothing is stored and the editor is told who changed what.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, Protocol
+from uuid import uuid4
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.messages.storage import default_storage
+from django.db import IntegrityError, OperationalError, connection, models, transaction
+from django.forms.formsets import DELETION_FIELD_NAME
+from django.forms.models import InlineForeignKeyField
+from django.http import HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from .models import IdempotencyKey
+
+DEADLOCK = 1213
+CAME_TWICE = _("This form came twice: it was stored already, once.")
+
+
+class Record(Protocol):
+    """Of a trail: which account changed something, by way of what, and when."""
+
+    account: Any
+    via: str
+    moment: Any
+
+
+def said(record: Record | None) -> str:
+    """Who it was, and when."""
+    if record is None:
+        return str(_("Somebody"))
+    return f"{record.account or record.via} ({timezone.localtime(record.moment):%Y-%m-%d %H:%M})"
+
+
+class MergingForm(forms.BaseForm):
+    """Its initial values are those of now, the hidden ones beside them those that its editor was shown.
+
+    moved: what others have changed meanwhile, by field, in words.
+    clashes: those of them that the editor changed to something else.
+    """
+
+    data: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.moved: dict[str, str] = {}
+        self.clashes: list[str] = []
+
+    def last_change(self, name: str) -> Record | None:
+        """The record of who changed the field last, if there is one."""
+        return None
+
+    def merge(self) -> None:
+        """To be called when the fields and the initial values are there, those of now being locked.
+
+        A request without hidden values, which no browser sends, is compared with what is there now.
+        """
+        shown = not self.is_bound or any(self.add_initial_prefix(name) in self.data for name in self.fields)
+        for name, field in self.fields.items():
+            field.show_hidden_initial = shown and not field.disabled
+            if self.is_bound and field.show_hidden_initial:
+                self.merge_field(name)
+
+    def merge_field(self, name: str) -> None:
+        bound: Any = self[name]
+        field, hidden = bound.field, bound.field.hidden_widget()
+        seen = hidden.value_from_datadict(self.data, self.files, bound.html_initial_name)
+        if not field.has_changed(bound.initial, seen):
+            return
+        now = hidden.format_value(field.prepare_value(bound.initial))
+        change = _("%(who)s changed “%(label)s” from %(seen)s to %(now)s meanwhile.")
+        self.moved[name] = change % {
+            "who": said(self.last_change(name)),
+            "label": field.label,
+            "seen": in_words(field, seen),
+            "now": in_words(field, now),
+        }
+        if not bound._has_changed():
+            self.data = self.data.copy()
+            for each in (bound.html_name, bound.html_initial_name):
+                self.data.setlist(each, now if isinstance(now, list) else ["" if now is None else now])
+        elif field.has_changed(bound.initial, bound.data):
+            self.clashes.append(name)
+
+    def clean(self) -> Any:
+        cleaned: Any = super().clean()
+        for name in self.clashes:
+            self.add_error(name, _("%s Load the page again.") % self.moved[name])
+        return cleaned
+
+
+def in_words(field: forms.Field, raw: Any) -> str:
+    """A value that a form carries, as people read it."""
+    try:
+        value = field.to_python(raw)
+    except forms.ValidationError:
+        value = raw
+    if value in field.empty_values:
+        return str(_("empty"))
+    return ", ".join(map(str, value)) if isinstance(value, list | models.QuerySet) else str(value)
+
+
+class MergingModelForm(MergingForm, forms.ModelForm):
+    """Of a row that is locked, if the form has come back. A new row has nothing to merge with."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.is_gone = self.instance.pk is not None and self.instance._state.adding
+        if self.instance.pk is not None and not self.is_gone:
+            self.merge()
+
+    def row(self) -> str:
+        return f"{self.instance._meta.verbose_name} {self.instance}"
+
+    def clean(self) -> Any:
+        cleaned = super().clean()
+        if self.moved and self.cleaned_data.pop(DELETION_FIELD_NAME, False):
+            for change in self.moved.values():
+                self.add_error(None, _("%s Load the page again before you delete.") % change)
+        return cleaned
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        if self.is_gone and self.is_bound:
+            self._errors: Any
+            self._errors.clear()
+            if not self.cleaned_data.get(DELETION_FIELD_NAME):
+                text = _("%(who)s deleted %(row)s meanwhile. Load the page again.")
+                if type(self.instance)._base_manager.filter(pk=self.instance.pk).exists():
+                    text = _("%(who)s moved %(row)s away from here meanwhile. Load the page again.")
+                kinds = self.fields.items()
+                parent = next(name for name, field in kinds if isinstance(field, InlineForeignKeyField))
+                self.add_error(None, text % {"who": said(self.last_change(parent)), "row": self.row()})
+
+
+class MergingRows(forms.BaseInlineFormSet):
+    """Rows of an object. Those that come back are those that were shown, whatever was added since."""
+
+    model: type[models.Model]
+    most = 1000  # the latest ones that are shown
+    may_change = True
+
+    def get_queryset(self) -> Any:
+        if not hasattr(self, "_shown"):
+            rows = super().get_queryset()
+            if self.is_bound:
+                self._shown = self.sent_back(rows)
+            else:
+                self._shown = list(rows.order_by("-pk")[: self.most])[::-1] if self.instance.pk else []
+        return self._shown
+
+    def sent_back(self, rows: models.QuerySet[Any]) -> list[Any]:
+        """In the order of the form; one that is gone is there with its key alone."""
+        number = min(self.initial_form_count(), self.total_form_count())
+        name = self.model._meta.pk.name
+        texts = [self.data.get(f"{self.add_prefix(place)}-{name}", "") for place in range(number)]
+        pks = [int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None for text in texts]
+        if self.may_change:
+            rows = rows.select_related(None).select_for_update()
+        found = {row.pk: row for row in rows.filter(pk__in=[pk for pk in pks if pk])}
+        return [found.get(pk) or self.model(pk=pk) for pk in pks]
+
+
+class NotStored(Exception):
+    """The form has errors: nothing is stored, and it may be sent again."""
+
+
+def stored_once(
+    request: HttpRequest, store: Callable[[], Any], writing: Callable[[], Any] = transaction.atomic
+) -> tuple[Any, bool]:
+    """What store() returned for this form, now or when it came first; and whether it has come before.
+
+    store() may raise NotStored. It is called again if somebody else who stored the same was in its way.
+    """
+    sent = {name: values for name, values in request.POST.lists() if not name.startswith(("_", "csrf"))}
+    sent.setdefault("once", [uuid4().hex])
+    for is_last in (False, True):
+        try:
+            with writing():
+                return IdempotencyKey.once(request.user, json.dumps([request.path, sent]), None, store)
+        except (IntegrityError, OperationalError) as error:
+            if is_last or (isinstance(error, OperationalError) and error.args[:1] != (DEADLOCK,)):
+                raise
+            request._messages = default_storage(request)  # type: ignore[attr-defined]  # of what is undone
+    raise AssertionError
+
+
+def once(request: HttpRequest) -> str:
+    """The one-time key of the form that is shown."""
+    return request.POST.get("once") or uuid4().hex
+
+
+class MergingAdmin(admin.ModelAdmin):
+    """Its forms store what was changed in them, once."""
+
+    form = MergingModelForm
+    writing: Any = staticmethod(transaction.atomic)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Locked where a form comes back."""
+        row = super().get_object(request, object_id, from_field)
+        if row is not None and request.method == "POST" and connection.in_atomic_block:
+            try:
+                row.refresh_from_db(from_queryset=self.model._base_manager.select_for_update())
+            except self.model.DoesNotExist:
+                return None
+        return row
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        context = {"once": once(request)} | (extra_context or {})
+        view = super().changeform_view
+        if request.method != "POST":
+            return view(request, object_id, form_url, context)
+        response: HttpResponseBase
+
+        def store() -> Any:
+            nonlocal response
+            request.stored = None  # type: ignore[attr-defined]
+            response = view(request, object_id, form_url, context)
+            if request.stored is None:  # type: ignore[attr-defined]
+                raise NotStored
+            return request.stored  # type: ignore[attr-defined]
+
+        try:
+            pk, again = stored_once(request, store, self.writing)
+        except NotStored:
+            return response
+        return self.answer_again(request, pk, object_id is None) if again else response
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        request.stored = form.instance.pk  # type: ignore[attr-defined]
+        for each in (form, *(each for formset in formsets for each in formset.initial_forms)):
+            for text in getattr(each, "moved", {}).values():
+                messages.info(request, f"{each.row()}: {text}")
+
+    def answer_again(self, request: HttpRequest, pk: Any, is_new: bool) -> HttpResponseBase:
+        messages.warning(request, CAME_TWICE)
+        row = self.model._default_manager.filter(pk=pk).first()
+        if row is None:
+            return HttpResponseRedirect(
+                reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+            )
+        return self.response_add(request, row) if is_new else self.response_change(request, row)

@@ -1,0 +1,373 @@
+"""Forms that two editors have open at once, or one sends twice: nobody's work is overwritten unseen."""
+
+import re
+from datetime import date
+from decimal import Decimal
+from html import unescape
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.messages import get_messages
+from rest_framework.test import APIClient
+
+from credits.models import Borrower, Credit, Payment
+from credits.trail import Change
+from fintrack.access import ADMINISTRATOR
+from plans.models import Plan
+from reports.models import DataStamp
+
+from . import builders
+from .sent_forms import sent_back
+
+pytestmark = pytest.mark.django_db
+
+NOON = "2026-03-02 12:00"
+
+
+@pytest.fixture
+def anna(time_machine) -> APIClient:
+    """A colleague, at noon in Kyiv."""
+    time_machine.move_to(f"{NOON}+02:00", tick=False)
+    client = APIClient()
+    client.force_login(builders.account(ADMINISTRATOR, first_name="Anna"))
+    User.objects.filter(first_name="Anna").update(username="anna")
+    return client
+
+
+@pytest.fixture
+def credit() -> Credit:
+    """1,000 lent for 50, and 511 and 9 paid."""
+    credit = builders.credit("2021-06-01", 1000, percent=50)
+    builders.payment(credit, "2021-06-05", 511)
+    builders.payment(credit, "2021-06-06", 9)
+    return credit
+
+
+def change_page(row: Any) -> str:
+    return f"/admin/{row._meta.app_label}/{row._meta.model_name}/{row.pk}/change/"
+
+
+def opened(client: APIClient, address: str) -> dict[str, Any]:
+    """What the page would send if nothing were changed in it."""
+    return sent_back(client.get(address).content.decode())
+
+
+def change(client: APIClient, row: Any, **values: Any) -> None:
+    """Open the page of the row, change it there and save."""
+    response = client.post(change_page(row), opened(client, change_page(row)) | values)
+    assert response.status_code == 302, response.context["errors"]
+
+
+def errors(response: Any) -> list[str]:
+    assert response.status_code == 200
+    lists = "".join(map(str, response.context["errors"]))
+    return [unescape(text) for text in re.findall("<li>(.*?)</li>", lists)]
+
+
+def told(response: Any) -> list[str]:
+    """The messages that an answer adds when it leads on."""
+    assert response.status_code == 302
+    return [str(message) for message in get_messages(response.wsgi_request)._queued_messages]
+
+
+def sums(credit: Credit) -> list[Decimal]:
+    return list(credit.payments.order_by("pk").values_list("sum", flat=True))
+
+
+# What others have changed meanwhile
+
+
+def test_what_somebody_else_changed_meanwhile_stays_and_is_told(editor, anna, credit):
+    payment = credit.payments.first()
+    form = opened(editor, change_page(credit))
+    change(anna, payment, sum="77.77")
+    response = editor.post(change_page(credit), form | {"percent": "60"})
+    assert told(response)[0] == (
+        f"payment {payment.pk}: anna ({NOON}) changed “Sum” from 511.00 to 77.77 meanwhile."
+    )
+    credit.refresh_from_db()
+    assert (credit.percent, sums(credit)) == (60, [Decimal("77.77"), 9])
+    mine = Change.objects.exclude(account__username="anna").filter(account__isnull=False)
+    assert [(each.table, each.fields) for each in mine] == [
+        ("credits.credit", {"percent": ["50.00", "60.00"]})
+    ]
+
+
+def test_a_field_that_both_changed_is_an_error_that_says_who_when_and_what(editor, anna, credit):
+    form = opened(editor, change_page(credit))
+    change(anna, credit, percent="55", body="1200")
+    response = editor.post(change_page(credit), form | {"percent": "60", "return_date": "2021-07-01"})
+    assert errors(response) == [
+        f"anna ({NOON}) changed “Interest” from 50.00 to 55.00 meanwhile. Load the page again."
+    ]
+    credit.refresh_from_db()
+    assert (credit.percent, credit.body, credit.return_date) == (55, 1200, date(2021, 6, 15))
+    again = sent_back(response.content.decode())
+    assert (again["percent"], again["body"], again["return_date"]) == ("60", "1200.00", "2021-07-01")
+    assert errors(editor.post(change_page(credit), again)) == errors(response)  # it was not loaded again
+
+
+def test_a_payment_that_both_changed_is_an_error_in_its_row(editor, anna, credit):
+    form = opened(editor, change_page(credit))
+    change(anna, credit.payments.last(), type="2")
+    response = editor.post(change_page(credit), form | {"payments-1-type": "", "percent": "60"})
+    assert errors(response) == [
+        "This field is required.",
+        f"anna ({NOON}) changed “Type” from тіло to відсотки meanwhile. Load the page again.",
+    ]
+    credit.refresh_from_db()
+    assert credit.percent == 50
+
+
+def test_a_borrower_that_both_changed_is_an_error(editor, anna, credit):
+    before, theirs, mine = credit.borrower, builders.borrower(login="theirs"), builders.borrower(login="mine")
+    form = opened(editor, change_page(credit))
+    change(anna, credit, borrower=theirs.pk)
+    response = editor.post(change_page(credit), form | {"borrower": mine.pk})
+    assert errors(response) == [
+        f"anna ({NOON}) changed “Borrower” from {before.login} to theirs meanwhile. Load the page again."
+    ]
+
+
+def test_both_may_change_a_field_to_the_same(editor, anna, credit):
+    form = opened(editor, change_page(credit))
+    change(anna, credit, percent="60.00", actual_return_date="2021-06-10")
+    response = editor.post(
+        change_page(credit), form | {"percent": "60", "actual_return_date": "2021-06-10", "body": "900"}
+    )
+    assert response.status_code == 302
+    credit.refresh_from_db()
+    assert (credit.percent, credit.actual_return_date, credit.body) == (60, date(2021, 6, 10), 900)
+
+
+def test_rules_hold_of_what_both_changed_together(editor, anna, credit):
+    form = opened(editor, change_page(credit))
+    change(anna, credit, issuance_date="2021-05-20", return_date="2021-05-25")
+    response = editor.post(change_page(credit), form | {"actual_return_date": "2021-05-19"})
+    assert errors(response) == ["Expected the day of issuance, 2021-05-20, or later."]
+    assert sent_back(response.content.decode())["issuance_date"] == "2021-05-20"
+
+
+def test_somebody_without_an_account_is_named_by_the_way_they_took(editor, credit):
+    form = opened(editor, change_page(credit))
+    Credit.objects.update(percent=55)
+    ((error,), via) = (
+        errors(editor.post(change_page(credit), form | {"percent": "60"})),
+        Change.objects.first().via,
+    )
+    assert error.startswith(f"{via} (20")
+
+
+def test_a_row_that_is_written_otherwise_is_not_changed(editor, anna, credit):
+    form = opened(editor, change_page(credit))
+    change(anna, credit.payments.first(), sum="77.77")
+    assert editor.post(change_page(credit), form | {"payments-0-sum": "511"}).status_code == 302
+    assert sums(credit) == [Decimal("77.77"), 9]
+
+
+def test_a_form_without_hidden_values_is_compared_with_what_is_there_now(editor, anna, credit):
+    form = opened(editor, change_page(credit))
+    change(anna, credit, percent="55", body="1200")
+    bare = {name: value for name, value in form.items() if not name.startswith("initial-")}
+    assert editor.post(change_page(credit), bare | {"percent": "60"}).status_code == 302
+    credit.refresh_from_db()
+    assert (credit.percent, credit.body) == (60, 1000)
+
+
+def test_a_form_in_which_nothing_is_changed_stores_nothing(editor, credit):
+    before = (DataStamp.current(), Change.objects.count())
+    assert editor.post(change_page(credit), opened(editor, change_page(credit))).status_code == 302
+    assert (DataStamp.current(), Change.objects.count()) == before
+
+
+# Rows that are gone, or new
+
+
+def test_a_payment_deleted_meanwhile_is_an_error_that_says_by_whom(editor, anna, credit):
+    payment = credit.payments.first()
+    form = opened(editor, change_page(credit))
+    anna.post(change_page(payment).replace("change", "delete"), {"post": "yes"})
+    response = editor.post(change_page(credit), form | {"percent": "60"})
+    assert errors(response) == [f"anna ({NOON}) deleted payment {payment.pk} meanwhile. Load the page again."]
+    again = sent_back(response.content.decode())
+    assert (again["payments-0-sum"], again["payments-1-sum"]) == ("511.00", "9.00")
+    credit.refresh_from_db()
+    assert credit.percent == 50
+
+
+def test_a_payment_moved_to_another_credit_meanwhile_is_an_error(editor, anna, credit):
+    payment, other = credit.payments.first(), builders.credit("2021-06-01")
+    form = opened(editor, change_page(credit))
+    change(anna, payment, credit=other.pk)
+    response = editor.post(change_page(credit), form | {"payments-0-sum": "5"})
+    assert errors(response) == [
+        f"anna ({NOON}) moved payment {payment.pk} away from here meanwhile. Load the page again."
+    ]
+    assert (sums(credit), sums(other)) == ([9], [511])
+
+
+def test_both_may_delete_a_payment(anna, administrator, credit):
+    payment = credit.payments.first()
+    form = opened(administrator, change_page(credit))
+    anna.post(change_page(payment).replace("change", "delete"), {"post": "yes"})
+    response = administrator.post(change_page(credit), form | {"payments-0-DELETE": "on", "percent": "60"})
+    assert response.status_code == 302
+    credit.refresh_from_db()
+    assert (credit.percent, sums(credit)) == (60, [9])
+
+
+def test_a_payment_changed_meanwhile_is_not_deleted(anna, administrator, credit):
+    form = opened(administrator, change_page(credit))
+    change(anna, credit.payments.first(), sum="77.77")
+    response = administrator.post(change_page(credit), form | {"payments-0-DELETE": "on"})
+    assert errors(response) == [
+        f"anna ({NOON}) changed “Sum” from 511.00 to 77.77 meanwhile. Load the page again before you delete."
+    ]
+    assert sums(credit) == [Decimal("77.77"), 9]
+
+
+def test_payments_added_meanwhile_shift_nothing(editor, anna, credit, monkeypatch):
+    monkeypatch.setattr("credits.admin.PaymentInline.most", 2)
+    form = opened(editor, change_page(credit))
+    for amount in (1, 2, 3):
+        new = {"credit": credit.pk, "payment_date": "2021-06-09", "type": 1, "sum": amount}
+        assert anna.post("/admin/credits/payment/add/", new).status_code == 302
+    new = {"payments-2-payment_date": "2021-06-10", "payments-2-type": 1, "payments-2-sum": "4"}
+    wrong = editor.post(change_page(credit), form | new | {"payments-1-sum": "-1"})
+    assert errors(wrong) == ["Ensure this value is greater than or equal to 0.01."]
+    again = sent_back(wrong.content.decode())
+    assert [again[f"payments-{place}-sum"] for place in (0, 1, 2)] == ["511.00", "-1", "4"]
+    assert editor.post(change_page(credit), again | {"payments-1-sum": "10"}).status_code == 302
+    assert sums(credit) == [511, 10, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "ids", [["", "x"], ["9" * 30, "-1"], ["1111111", "0"]], ids=["no numbers", "no ids", "no rows"]
+)
+def test_rows_that_never_were_are_refused(editor, credit, ids):
+    form = opened(editor, change_page(credit))
+    sent = form | {f"payments-{place}-id": text for place, text in enumerate(ids)}
+    assert errors(editor.post(change_page(credit), sent))
+    assert sums(credit) == [511, 9]
+
+
+def test_saving_what_is_deleted_meanwhile_leads_away_with_a_word(editor, anna):
+    borrower = builders.borrower()
+    form = opened(editor, change_page(borrower))
+    anna.post(change_page(borrower).replace("change", "delete"), {"post": "yes"})
+    response = editor.post(change_page(borrower), form | {"login": "other"})
+    assert told(response) == [f"borrower with ID “{borrower.pk}” doesn’t exist. Perhaps it was deleted?"]
+
+
+# The year of plans
+
+YEAR = "/admin/plans/plan/year/2021/"
+
+
+def year_errors(response: Any) -> dict[str, list[str]]:
+    assert response.status_code == 200
+    return {name: list(texts) for name, texts in response.context["form"].errors.items()}
+
+
+def test_plans_changed_added_and_deleted_meanwhile_are_errors_at_their_cells(editor, anna):
+    for month in ("2021-01", "2021-02", "2021-03"):
+        builders.plan(month, 3, 100)
+    form = opened(editor, YEAR)
+    assert anna.post(YEAR, form | {"3-1": "110", "3-2": "", "3-3": "130", "4-1": "140"}).status_code == 302
+    response = editor.post(YEAR, form | {"3-1": "1", "3-2": "2", "4-1": "4", "4-2": "5"})
+    said = f"anna ({NOON}) changed “2021-0%s” from %s to %s meanwhile. Load the page again."
+    assert year_errors(response) == {
+        "3-1": [said % (1, "100.00", "110.00")],
+        "3-2": [said % (2, "100.00", "empty")],
+        "4-1": [said % (1, "empty", "140.00")],
+    }
+    stored = Plan.objects.in_order().values_list("period__month", "category", "sum")
+    assert list(stored) == [(1, 3, 110), (1, 4, 140), (3, 3, 130)]
+    assert sent_back(response.content.decode())["3-3"] == "130.00"
+
+
+def test_year_keeps_what_others_changed_and_tells_it(editor, anna):
+    builders.plan("2021-01", 3, 100)
+    form = opened(editor, YEAR)
+    anna.post(YEAR, form | {"3-1": "110"})
+    assert told(editor.post(YEAR, form | {"3-2": "20"})) == [
+        "2021: 1 plans added, 0 changed, 0 deleted.",
+        f"anna ({NOON}) changed “2021-01” from 100.00 to 110.00 meanwhile.",
+    ]
+    assert list(Plan.objects.in_order().values_list("sum", flat=True)) == [110, 20]
+
+
+# A form that comes twice
+
+TWICE = "This form came twice: it was stored already, once."
+
+
+def new_payment(client: APIClient, credit: Credit) -> dict[str, Any]:
+    form = opened(client, "/admin/credits/payment/add/")
+    return form | {"credit": credit.pk, "payment_date": "2021-06-09", "type": 1, "sum": 5}
+
+
+@pytest.mark.parametrize(
+    ("button", "leads_to"),
+    [
+        ("_save", "/admin/credits/payment/"),
+        ("_addanother", "/admin/credits/payment/add/"),
+        ("_continue", "/admin/credits/payment/{}/change/"),
+    ],
+)
+def test_a_form_that_comes_twice_stores_once_and_leads_to_the_same(editor, credit, button, leads_to):
+    form = new_payment(editor, credit) | {button: "Save"}
+    first, second = (editor.post("/admin/credits/payment/add/", form) for _ in range(2))
+    assert sums(credit) == [511, 9, 5]
+    assert first.url == second.url == leads_to.format(Payment.objects.last().pk)
+    assert TWICE not in told(first)
+    assert TWICE in told(second)
+
+
+def test_a_pop_up_that_comes_twice_answers_twice(editor):
+    form = opened(editor, "/admin/credits/borrower/add/?_popup=1")
+    form |= {"login": "bohdan", "registration_date": "2021-01-01"}
+    first, second = (editor.post("/admin/credits/borrower/add/", form) for _ in range(2))
+    assert f"&quot;value&quot;: &quot;{Borrower.objects.get().pk}&quot;" in first.rendered_content
+    assert second.rendered_content == first.rendered_content
+
+
+def test_new_rows_of_a_change_that_comes_twice_are_stored_once(editor, credit):
+    form = opened(editor, change_page(credit))
+    form |= {"payments-2-payment_date": "2021-06-10", "payments-2-type": 1, "payments-2-sum": "4"}
+    for _ in range(2):
+        assert editor.post(change_page(credit), form).url == "/admin/credits/credit/"
+    assert sums(credit) == [511, 9, 4]
+
+
+def test_a_form_with_errors_may_be_mended_and_sent_again(editor, credit):
+    address = "/admin/credits/payment/add/"
+    wrong = editor.post(address, new_payment(editor, credit) | {"sum": "-5"})
+    assert errors(wrong) == ["Ensure this value is greater than or equal to 0.01."]
+    assert TWICE not in told(editor.post(address, sent_back(wrong.content.decode()) | {"sum": "5"}))
+    assert sums(credit) == [511, 9, 5]
+
+
+def test_another_form_of_the_same_values_or_the_same_form_with_others_is_stored(editor, credit):
+    address, form = "/admin/credits/payment/add/", new_payment(editor, credit)
+    for each in (form, form | {"sum": 6}, new_payment(editor, credit)):
+        assert TWICE not in told(editor.post(address, each))
+    assert sums(credit) == [511, 9, 5, 6, 5]
+
+
+def test_what_was_stored_once_and_deleted_since_is_not_stored_again(editor, anna, credit):
+    form = new_payment(editor, credit)
+    editor.post("/admin/credits/payment/add/", form)
+    Payment.objects.last().delete()
+    again = editor.post("/admin/credits/payment/add/", form)
+    assert (again.url, told(again)) == ("/admin/credits/payment/", [TWICE])
+    assert sums(credit) == [511, 9]
+
+
+def test_a_year_that_comes_twice_is_stored_once(editor):
+    form = opened(editor, YEAR) | {"3-1": "1"}
+    text = "2021: 1 plans added, 0 changed, 0 deleted."
+    assert told(editor.post(YEAR, form)) == [text]
+    assert told(editor.post(YEAR, form)) == [TWICE, text]
+    assert Change.objects.filter(table="plans.plan").count() == 1
