@@ -71,7 +71,7 @@ class RelatedId(serializers.PrimaryKeyRelatedField):
 
     def look_up(self, ids: set[Any]) -> None:
         rows: Any = self.get_queryset()
-        self.known = rows.in_bulk([pk for pk in ids if type(pk) is int and 0 < pk <= MAX_ID])
+        self.known = rows.held([pk for pk in ids if type(pk) is int and 0 < pk <= MAX_ID])
 
 
 class Amount(serializers.DecimalField):

@@ -11,7 +11,7 @@ from django.db.models import Model
 
 from .files import Fault, Faults, Faulty, Row, Unreadable, read_rows
 from .trail import LoadRecord, record_refusal
-from .writing import writing
+from .writing import door, writing
 
 if TYPE_CHECKING:
     from .resources import BookResource
@@ -107,9 +107,14 @@ class Batch:
             self.doubtful.add(type(item), item.pk)
 
     def known(self, model: type[Model], ids: set[int]) -> dict[int, Any]:
-        """{id: row} of the ids that may be referred to; None in place of a doubtful row."""
+        """{id: row} of the ids that may be referred to; None in place of a doubtful row.
+
+        Where rows are stored, these are held: they are what the rule says until that is done.
+        """
         doubtful = dict.fromkeys(self.doubtful.among(model, ids))
-        return doubtful | model._default_manager.in_bulk(ids - doubtful.keys())
+        rows: Any = model._default_manager
+        find = rows.held if door.is_open else rows.in_bulk
+        return doubtful | find(ids - doubtful.keys())
 
 
 class TableLoad:

@@ -1,6 +1,6 @@
 """The book: borrowers, their credits, the payments, and the dictionary that names kinds of money."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -398,6 +398,13 @@ class Payment(BookModel):
 
     def __str__(self) -> str:
         return f"{self.pk}"
+
+    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
+        """As Django's. Unless it is excluded, the credit is read anew, and held."""
+        if "credit" not in (exclude or ()):
+            for credit in Credit.objects.held([self.credit_id]).values():
+                self.credit = credit
+        super().clean_fields(exclude)
 
     def faults(self) -> Iterator[tuple[str, Any]]:
         yield from super().faults()
