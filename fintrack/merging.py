@@ -172,7 +172,10 @@ class MergingRows(forms.BaseInlineFormSet):
 
 
 class NotStored(Exception):
-    """The form has errors: nothing is stored, and it may be sent again."""
+    """The form has errors, which are to be shown: nothing is stored, and it may be sent again."""
+
+    def __init__(self, shown: Any) -> None:
+        self.shown = shown
 
 
 def stored_once(
@@ -234,13 +237,13 @@ class MergingAdmin(admin.ModelAdmin):
             request.stored = None  # type: ignore[attr-defined]
             response = view(request, object_id, form_url, context)
             if request.stored is None:  # type: ignore[attr-defined]
-                raise NotStored
+                raise NotStored(response)
             return request.stored  # type: ignore[attr-defined]
 
         try:
             pk, again = stored_once(request, store, self.writing)
-        except NotStored:
-            return response
+        except NotStored as refused:
+            return refused.shown
         return self.answer_again(request, pk, object_id is None) if again else response
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:

@@ -63,28 +63,28 @@ class PlanAdmin(BookAdmin):
         for may in (self.has_add_permission, self.has_change_permission, self.has_delete_permission):
             if not may(request):
                 raise PermissionDenied
-        form = YearForm(year)
 
         def store() -> dict[str, int]:
-            nonlocal form
             form = YearForm(year, request.POST)
             if not form.is_valid():
-                raise NotStored
+                raise NotStored(form)
+            for change in form.moved.values():
+                messages.info(request, change)
             return form.save()
 
         if request.method == "POST":
             try:
                 counts, again = stored_once(request, store, writing)
-            except NotStored:
-                pass
+            except NotStored as refused:
+                form = refused.shown
             else:
                 if again:
                     messages.warning(request, CAME_TWICE)
                 text = _("%(year)d: %(added)d plans added, %(changed)d changed, %(deleted)d deleted.")
                 messages.success(request, text % {"year": year, **counts})
-                for change in form.moved.values():
-                    messages.info(request, change)
                 return HttpResponseRedirect(request.path)
+        else:
+            form = YearForm(year)
         context = {
             **self.admin_site.each_context(request),
             "title": _("Plans of %d") % year,

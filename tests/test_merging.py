@@ -292,8 +292,8 @@ def test_year_keeps_what_others_changed_and_tells_it(editor, anna):
     form = opened(editor, YEAR)
     anna.post(YEAR, form | {"3-1": "110"})
     assert told(editor.post(YEAR, form | {"3-2": "20"})) == [
-        "2021: 1 plans added, 0 changed, 0 deleted.",
         f"anna ({NOON}) changed “2021-01” from 100.00 to 110.00 meanwhile.",
+        "2021: 1 plans added, 0 changed, 0 deleted.",
     ]
     assert list(Plan.objects.in_order().values_list("sum", flat=True)) == [110, 20]
 

@@ -1,0 +1,128 @@
+"""Two forms come at the same moment, each on a connection of its own.
+
+The second is sent when the first has read what it will change. It either waits for the first or overtakes it.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from credits.models import Credit
+from credits.trail import Change
+from fintrack.access import ADMINISTRATOR, EDITOR
+from plans.models import Plan
+
+from . import builders
+from .test_interleavings import around_query
+from .test_merging import TWICE, YEAR, change_page, errors, new_payment, opened, sums, told, year_errors
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def credit(committed) -> Credit:
+    credit = builders.credit("2021-06-01", 1000, percent=50)
+    builders.payment(credit, "2021-06-05", 511)
+    return credit
+
+
+@pytest.fixture
+def both(committed, client_as) -> list[Any]:
+    return [client_as(EDITOR), client_as(ADMINISTRATOR)]
+
+
+@pytest.fixture
+def beside(committed) -> Iterator[Callable[..., list[Any]]]:
+    """beside(first, second, read): what both return, the second sent when the first has read that table."""
+    with ThreadPoolExecutor(1) as pool:
+
+        def run(first: Callable[[], Any], second: Callable[[], Any], read: str) -> list[Any]:
+            sent: list[Future] = []
+
+            def send() -> None:
+                if not sent:
+                    sent.append(pool.submit(second))
+                    wait(sent, timeout=1)  # longer than it takes, unless it has to wait
+
+            with around_query(lambda sql: sql.startswith("SELECT") and read in sql, after=send):
+                response = first()
+            return [response, sent[0].result(30)]
+
+        yield run
+        pool.submit(connection.close)
+
+
+def post(client: Any, address: str, form: dict[str, Any]) -> Callable[[], Any]:
+    return lambda: client.post(address, form)
+
+
+def in_order(table: str) -> list[list[Any]]:
+    """What became of the sums of the table, change by change."""
+    changes = Change.objects.filter(table=table, fields__has_key="sum").order_by("pk")
+    return [change.fields["sum"] for change in changes]
+
+
+def test_of_two_who_change_a_payment_one_is_told_of_the_other(both, credit, beside):
+    address = change_page(credit)
+    forms = [
+        opened(each, address) | {"payments-0-sum": amount} for each, amount in zip(both, "12", strict=True)
+    ]
+    first, second = beside(
+        post(both[0], address, forms[0]), post(both[1], address, forms[1]), "credits_payment"
+    )
+    assert first.status_code == 302
+    (error,) = errors(second)
+    assert "changed “Sum” from 511.00 to 1.00 meanwhile." in error
+    assert in_order("credits.payment") == [[None, "511.00"], ["511.00", "1.00"]]
+
+
+def test_of_two_forms_of_different_fields_both_are_stored(both, credit, beside):
+    (payment,) = credit.payments.all()
+    first, second = beside(
+        post(both[0], change_page(credit), opened(both[0], change_page(credit)) | {"percent": "60"}),
+        post(both[1], change_page(payment), opened(both[1], change_page(payment)) | {"sum": "77.77"}),
+        "credits_payment",
+    )
+    assert (first.status_code, second.status_code) == (302, 302)
+    credit.refresh_from_db()
+    assert (credit.percent, *map(str, sums(credit))) == (60, "77.77")
+
+
+def test_of_a_double_click_one_is_stored_and_both_are_answered(both, credit, beside):
+    form = new_payment(both[0], credit)
+    send = post(both[0], "/admin/credits/payment/add/", form)
+    first, second = beside(send, send, "credits_credit")
+    assert first.url == second.url == "/admin/credits/payment/"
+    assert (TWICE in told(first), TWICE in told(second)) == (False, True)
+    assert sums(credit) == [511, 5]
+
+
+def test_a_plan_changed_between_the_check_and_the_save_of_a_year_is_not_overwritten(both, beside):
+    builders.plan("2021-01", 3, 100)
+    first, second = beside(
+        *(
+            post(each, YEAR, opened(each, YEAR) | {"3-1": amount})
+            for each, amount in zip(both, "12", strict=True)
+        ),
+        "plans_plan",
+    )
+    assert first.status_code == 302
+    assert "from 100.00 to 1.00 meanwhile" in year_errors(second)["3-1"][0]
+    assert in_order("plans.plan") == [[None, "100.00"], ["100.00", "1.00"]]
+
+
+def test_a_plan_added_between_the_check_and_the_save_of_a_year_is_an_error_at_its_cell(both, beside):
+    responses = beside(
+        *(
+            post(each, YEAR, opened(each, YEAR) | {"3-1": amount})
+            for each, amount in zip(both, "12", strict=True)
+        ),
+        "plans_plan",
+    )
+    taken, refused = sorted(responses, key=lambda response: -response.status_code)
+    assert taken.status_code == 302
+    ((error,),) = year_errors(refused).values()
+    assert f"changed “2021-01” from empty to {Plan.objects.get().sum} meanwhile" in error
