@@ -44,7 +44,9 @@ class IdempotencyKey(models.Model):
 
         To be called in the transaction of the act. Raise KeyTaken.
         """
-        cls.objects.filter(made__lt=timezone.now() - KEPT_FOR).delete()
+        # Looked up before they are deleted: to search for them, DELETE would wait for the rows of others.
+        old = cls.objects.filter(made__lt=timezone.now() - KEPT_FOR).values_list("pk", flat=True)[:100]
+        cls.objects.filter(pk__in=list(old)).delete()
         digest = digest_of(json.dumps(request, sort_keys=True, default=str))
         # A second one that comes while the first is at work waits here until that is committed.
         kept, is_new = cls.objects.get_or_create(
