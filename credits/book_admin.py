@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from functools import cached_property
+from io import BytesIO
 from tempfile import TemporaryFile
 from typing import Any
 from uuid import uuid4
@@ -11,7 +12,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import label_for_field, unquote
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import DatabaseError
 from django.db.models import Model, QuerySet
@@ -27,17 +28,19 @@ from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.decorators import method_decorator
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
 from import_export.admin import ImportExportMixin
 from import_export.formats.base_formats import CSV, XLSX, Format
-from import_export.forms import ConfirmImportForm, ExportForm, ImportForm
+from import_export.forms import ExportForm, ImportForm
 from openpyxl import Workbook
 
 from fintrack.merging import MergingAdmin, MergingModelForm, MergingRows
 
-from .files import csv_text
-from .loading import Preview
+from .files import Faults, Faulty, csv_text
+from .loading import Differs, load_file, preview_file
 from .models import Dictionary
 from .money import MoneySum
 from .resources import BookResource
@@ -47,7 +50,9 @@ from .writing import writing
 COUNTED = 100_000  # rows; what lies beyond isn't counted, added up or paged through
 MAX_BYTES = 10 * 2**20  # of a file to import
 MAX_XLSX_ROWS = 200_000
-KEPT_FOR = timedelta(hours=12)  # an upload that nobody confirms
+KEPT_FOR = timedelta(hours=12)  # an upload that nobody confirms or cancels
+GONE = _("Nothing was stored now: the file was imported or cancelled before, or kept too long.")
+REFUSED = _("Nothing was stored: the database refused (%s). Try again.")
 
 
 class CappedPaginator(Paginator):
@@ -89,32 +94,13 @@ class BookChangeList(ChangeList):
 
 
 class TableFile(Format):
-    """CSV or XLSX, told apart by content; read by files.py from the Upload as it is."""
-
-    def __init__(self, encoding: str | None = None) -> None:
-        """The encoding is found out."""
+    """CSV or XLSX, told apart by content. files.py reads it; import-export's form needs a format."""
 
     def get_title(self) -> str:
         return "CSV, XLSX"
 
     def can_import(self) -> bool:
         return True
-
-    def create_dataset(self, upload: Upload) -> Upload:
-        return upload
-
-
-class UploadStorage:
-    """Where import-export keeps a file between preview and import: in the database."""
-
-    def __init__(self, name: str = "", **kwargs: Any) -> None:
-        self.name = name
-
-    def read(self) -> Upload:
-        return Upload.objects.get(key=self.name)
-
-    def remove(self) -> None:
-        Upload.objects.filter(key=self.name).delete()
 
 
 class UploadForm(ImportForm):
@@ -149,11 +135,6 @@ class UploadForm(ImportForm):
             )
             raise forms.ValidationError(message % {"found": file.size / 2**20, "most": MAX_BYTES // 2**20})
         return file
-
-
-class ConfirmForm(ConfirmImportForm):
-    def clean_format(self) -> str:
-        return "0"
 
 
 class PlainKinds:
@@ -193,11 +174,9 @@ class BookAdmin(PlainKinds, ImportExportMixin, MergingAdmin):
     import_template_name = "admin/import_export/import.html"
     export_template_name = "admin/import_export/export.html"
     import_form_class = UploadForm
-    confirm_form_class = ConfirmForm
     export_form_class = ExportForm
     import_formats = [TableFile]
     export_formats = [CSV, XLSX]
-    tmp_storage_class = UploadStorage
 
     # Lists
 
@@ -226,55 +205,89 @@ class BookAdmin(PlainKinds, ImportExportMixin, MergingAdmin):
     def has_import_permission(self, request: HttpRequest) -> bool:
         return self.has_add_permission(request) and self.has_change_permission(request)
 
-    def write_to_tmp_storage(self, import_file: Any, input_format: Format) -> UploadStorage:
-        Upload.objects.filter(moment__lt=timezone.now() - KEPT_FOR).delete()
-        upload = Upload.objects.create(
-            key=uuid4().hex, name=import_file.name[:255], content=import_file.read()
-        )
-        return UploadStorage(upload.key)
-
-    def get_resource_index(self, form: Any) -> int:
-        index = super().get_resource_index(form)
-        if not 0 <= index < len(self.resource_classes):
-            raise SuspiciousOperation("There are no such columns.")
-        return index
-
     def import_action(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
-        return self.attempted(super().import_action, request, **kwargs)
+        return self.attempted(self.previewed, request)
 
+    @method_decorator(require_POST)
     def process_import(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
-        return self.attempted(super().process_import, request, **kwargs)
+        return self.attempted(self.cancelled if "cancel" in request.POST else self.confirmed, request)
 
     def attempted(
-        self, view: Callable[..., HttpResponseBase], request: HttpRequest, **kwargs: Any
+        self, view: Callable[[HttpRequest], HttpResponseBase], request: HttpRequest
     ) -> HttpResponseBase:
+        if not self.has_import_permission(request):
+            raise PermissionDenied
         problem: Any
         try:
-            return view(request, **kwargs)
+            return view(request)
         except Upload.DoesNotExist:
-            problem = _("The file isn't kept any more. Choose it once again.")
+            problem = _(
+                "Nothing was stored now: the file was imported or cancelled before, or kept too long."
+            )
         except DatabaseError as error:
-            problem = _("Nothing was stored: the database refused (%s). Try again.") % error
+            problem = REFUSED % error
         messages.error(request, problem)
-        return HttpResponseRedirect(reverse("admin:{}_{}_import".format(*self.get_model_info())))
+        return self.redirect_to("import")
 
-    def process_result(self, result: Preview, request: HttpRequest) -> HttpResponseBase:
-        if result.has_errors():  # the book has changed since the preview
-            form = self.create_import_form(request)
-            form.is_bound = False
-            context = {
-                **self.admin_site.each_context(request),
-                "title": _("Import"),
-                "form": form,
-                "opts": self.opts,
-                "result": result,
-            }
-            return TemplateResponse(request, [self.import_template_name], context)
-        messages.success(
-            request,
-            _("Imported %(file)s: %(counts)s.") % {"file": result.source.name, "counts": result.counts},
+    def redirect_to(self, view: str) -> HttpResponseRedirect:
+        return HttpResponseRedirect(reverse("admin:{}_{}_{}".format(*self.get_model_info(), view)))
+
+    def import_page(self, request: HttpRequest, **context: Any) -> HttpResponse:
+        context |= {**self.admin_site.each_context(request), "title": _("Import"), "opts": self.opts}
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, self.import_template_name, context)
+
+    def previewed(self, request: HttpRequest) -> HttpResponse:
+        """A file without a fault is kept until it is imported or cancelled."""
+        form = self.create_import_form(request)
+        if not (request.method == "POST" and form.is_valid()):
+            return self.import_page(request, form=form)
+        file, columns = form.cleaned_data["import_file"], int(form.cleaned_data["resource"] or 0)
+        preview = preview_file(self.resource_classes[columns](), file, file.name)
+        if preview.faults:
+            return self.import_page(request, form=form, result=preview)
+        Upload.objects.filter(moment__lt=timezone.now() - KEPT_FOR).delete()
+        file.seek(0)
+        upload = Upload.objects.create(
+            key=uuid4().hex,
+            table=self.opts.label_lower,
+            columns=columns,
+            name=file.name[:255],
+            content=file.read(),
+            digest=preview.digest,
         )
-        return HttpResponseRedirect(reverse("admin:{}_{}_changelist".format(*self.get_model_info())))
+        return self.import_page(request, result=preview, upload=upload)
+
+    def uploads(self, request: HttpRequest) -> QuerySet[Upload]:
+        return Upload.objects.filter(key=request.POST.get("upload", ""), table=self.opts.label_lower)
+
+    def cancelled(self, request: HttpRequest) -> HttpResponse:
+        self.uploads(request).delete()
+        return self.redirect_to("import")
+
+    def confirmed(self, request: HttpRequest) -> HttpResponse:
+        """What was previewed is stored; or else the preview as it is now is shown."""
+        upload = self.uploads(request).get()
+        resource = self.resource_classes[upload.columns]
+        try:
+            counts = load_file(resource(), BytesIO(upload.content), upload.name, Faults(), upload)
+        except (Differs, Faulty, DatabaseError) as error:
+            preview = preview_file(resource(), BytesIO(upload.content), upload.name)
+            if isinstance(error, DatabaseError) and preview.digest == upload.digest:
+                messages.error(request, REFUSED % error)
+            else:
+                messages.warning(request, _("Nothing was stored: the book has changed since the preview."))
+            if preview.faults:
+                upload.delete()
+                form = UploadForm(self.import_formats, self.resource_classes)
+                return self.import_page(request, form=form, result=preview)
+            changes = preview.changes_since(upload.moment)
+            self.uploads(request).update(digest=preview.digest, moment=timezone.now())
+            return self.import_page(request, result=preview, upload=upload, changes=changes)
+        messages.success(
+            request, _("Imported %(file)s: %(counts)s.") % {"file": upload.name, "counts": counts}
+        )
+        return self.redirect_to("changelist")
 
     # Files out
 

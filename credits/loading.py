@@ -1,17 +1,19 @@
-"""From rows of a file to rows of a table: in batches, each checked whole, within one transaction."""
+"""From rows of a file to rows of a table: in batches, checked, compared, and stored in one transaction."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from django.db.models import Model
 
 from .files import Fault, Faults, Faulty, Row, Unreadable, read_rows
-from .trail import LoadRecord, record_refusal
-from .writing import door, writing
+from .trail import Change, LoadRecord, Upload, record_refusal
+from .writing import door, one_at_a_time, writing
 
 if TYPE_CHECKING:
     from .resources import BookResource
@@ -82,6 +84,15 @@ class Seen:
         return not bits & bit
 
 
+class Compared(NamedTuple):
+    """A row that is right, beside what the database has of it; None where it is new."""
+
+    kind: str  # new, changed or unchanged
+    number: int
+    item: Any
+    stored: Any
+
+
 class Batch:
     """Rows whose cells are right, by row number, and what the database has of them, by key."""
 
@@ -91,6 +102,7 @@ class Batch:
         self.items: dict[int, Any] = {}
         self.cells: dict[int, dict[str, Any]] = {}
         self.stored: dict[Any, Any] = {}
+        self.compared: list[Compared] = []
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
         """(row number, instance), over a copy: rows may be refused meanwhile."""
@@ -118,7 +130,7 @@ class Batch:
 
 
 class TableLoad:
-    """The rows of one file on their way into the table of its resource.
+    """The rows of one file on their way into the table of its resource: compared, and then stored.
 
     removed is how many rows of the table made room for them.
     """
@@ -139,16 +151,53 @@ class TableLoad:
         self.seen = Seen()
         self.was_empty = not self.model._default_manager.exists()
         self.record = LoadRecord(self.model, source.name, source.digest, removed)
+        self.digest = hashlib.sha256()  # of what would become of the rows, and of what is there now
 
     def run(self, rows: Iterable[Row]) -> Counts:
         """Store the rows that are right. The caller undoes it all if there are faults."""
+        without_id: list[Any] = []
         with writing(), self.record.running():
-            for lines in self.batches(rows):
-                batch = self.batch(lines)
-                self.resource.check(batch)
-                self.store(batch)
+            for batch in self.compared(rows, locking=True):
+                new = [row.item for row in batch.compared if row.kind == "new"]
+                without_id += [item for item in new if item.pk is None]
+                self.add([item for item in new if item.pk is not None])
+                if changed := [row.item for row in batch.compared if row.kind == "changed"]:
+                    self.model._default_manager.bulk_change(changed, self.resource.values)
+            # Last: the database might give them ids that later rows of the file bring along.
+            for start in range(0, len(without_id), BATCH_SIZE):
+                self.add(without_id[start : start + BATCH_SIZE])
             self.record.finish(self.counts.new, self.counts.changed, self.counts.unchanged)
         return self.counts
+
+    def add(self, items: list[Any]) -> None:
+        if items:
+            self.model._default_manager.bulk_load(items)
+            self.record.add(items)
+
+    def compared(self, rows: Iterable[Row], locking: bool = False) -> Iterator[Batch]:
+        """The rows that are right, in batches, beside what the database has of them.
+
+        locking: those to be changed stay what they were compared with until the transaction ends.
+        """
+        for lines in self.batches(rows):
+            batch = self.batch(lines, locking)
+            self.resource.check(batch)
+            for number, item in batch:
+                row = self.compare(number, item, batch.stored.get(self.resource.key_of(item)))
+                batch.compared.append(row)
+                setattr(self.counts, row.kind, getattr(self.counts, row.kind) + 1)
+            yield batch
+
+    def compare(self, number: int, item: Any, stored: Any) -> Compared:
+        kind = "new" if stored is None else "changed" if self.differs(item, stored) else "unchanged"
+        before = [getattr(stored, name) for name in self.resource.values] if kind == "changed" else None
+        self.digest.update(repr((kind, self.resource.key_of(item), before)).encode())
+        if stored is not None:
+            item.pk = stored.pk
+        return Compared(kind, number, item, stored)
+
+    def differs(self, item: Any, stored: Any) -> bool:
+        return any(getattr(item, name) != getattr(stored, name) for name in self.resource.values)
 
     def batches(self, rows: Iterable[Row]) -> Iterator[list[Row]]:
         lines = []
@@ -162,7 +211,7 @@ class TableLoad:
             self.doubtful.unreadable.add(self.model)
         yield lines
 
-    def batch(self, lines: list[Row]) -> Batch:
+    def batch(self, lines: list[Row], locking: bool) -> Batch:
         """The rows whose cells are right, known once, and known as the same."""
         batch = Batch(self.faults, self.doubtful)
         for row in lines:
@@ -173,39 +222,36 @@ class TableLoad:
                 self.doubtful.add(self.model, pk)
         if not self.was_empty:
             batch.stored = self.resource.stored(list(batch.items.values()))
+            if locking:
+                self.lock_changed(batch)
         for number, item in batch:
             key = self.resource.key_of(item)
-            if not self.seen.add(key):
+            if key is not None and not self.seen.add(key):
                 batch.refuse(number, self.resource.key_column, self.resource.key_expected)
             elif stored := batch.stored.get(key):
                 self.resource.check_known(batch, number, item, stored)
         return batch
 
-    def store(self, batch: Batch) -> None:
-        new, changed = [], []
-        for number, item in batch:
-            stored = batch.stored.get(self.resource.key_of(item))
-            if stored is None:
-                new.append(item)
-                self.see("new", number, item)
-                continue
-            item.pk = stored.pk
-            if any(getattr(item, name) != getattr(stored, name) for name in self.resource.values):
-                changed.append(item)
-                self.see("changed", number, item, stored)
-            else:
-                self.see("unchanged", number, item)
-        if new:
-            self.model._default_manager.bulk_load(new)
-            self.record.add(new if new[0].pk else list(self.resource.stored(new).values()))
-        if changed:
-            self.model._default_manager.bulk_change(changed, self.resource.values)
-        self.counts.new += len(new)
-        self.counts.changed += len(changed)
-        self.counts.unchanged += len(batch.items) - len(new) - len(changed)
+    def lock_changed(self, batch: Batch) -> None:
+        """Compare the rows that differ with what nobody else can change from now on.
 
-    def see(self, kind: str, number: int, item: Model, stored: Model | None = None) -> None:
-        """Each row that is right; and of one that is changed, what the database had before."""
+        Others are left alone: each payment that anybody saves needs a share in the dictionary's.
+        """
+        pks = []
+        for _number, item in batch:
+            key = self.resource.key_of(item)
+            stored = batch.stored.get(key)
+            if stored and self.differs(item, stored):
+                pks.append(stored.pk)
+                del batch.stored[key]
+        rows = self.model._default_manager.select_for_update().in_bulk(pks)
+        batch.stored |= {self.resource.key_of(row): row for row in rows.values()}
+
+    def finish(self) -> None:
+        """Add the faults of a file that comes alone."""
+        self.resource.finish(self.faults, self.doubtful)
+        if not (self.faults or self.counts):
+            self.faults.add(2, None, None, self.resource.at_least)
 
 
 class SeenCell(NamedTuple):
@@ -221,11 +267,13 @@ class Preview:
 
     resource: BookResource
     source: Source
-    faults: Faults
+    faults: Faults = field(default_factory=Faults)
     counts: Counts = field(default_factory=Counts)
     new: list[tuple[int, list[SeenCell]]] = field(default_factory=list)
     changed: list[tuple[int, list[SeenCell]]] = field(default_factory=list)
     unchanged: list[tuple[int, list[SeenCell]]] = field(default_factory=list)
+    ids: list[int] = field(default_factory=list)  # of those rows that have one
+    digest: str = ""  # the same as long as storing the file would do the same to the same rows
 
     @property
     def columns(self) -> list[str]:
@@ -239,61 +287,72 @@ class Preview:
     def remarks(self) -> list[str]:
         return self.faults.remarks
 
-    def has_errors(self) -> bool:
-        return bool(self.faults)
-
-    def has_validation_errors(self) -> bool:
-        return False
-
-
-class SeenLoad(TableLoad):
-    """A load that a preview is made of."""
-
-    preview: Preview
-
-    def see(self, kind: str, number: int, item: Model, stored: Model | None = None) -> None:
-        rows = getattr(self.preview, kind)
+    def add(self, row: Compared) -> None:
+        rows = getattr(self, row.kind)
         if len(rows) < SHOWN:
-            after = self.resource.shown(item)
-            before = self.resource.shown(stored) if stored else after
+            after = self.resource.shown(row.item)
+            before = self.resource.shown(row.stored) if row.stored else after
             pairs = zip(after, before, strict=True)
-            rows.append((number, [SeenCell(new, None if new == old else old) for new, old in pairs]))
+            rows.append((row.number, [SeenCell(new, None if new == old else old) for new, old in pairs]))
+            if row.item.pk is not None:
+                self.ids.append(row.item.pk)
+
+    def changes_since(self, moment: datetime) -> Iterable[Change]:
+        """The latest of those that others have made to the rows shown."""
+        table = self.resource._meta.model._meta.label_lower
+        changes = Change.objects.filter(table=table, object_id__in=self.ids, moment__gte=moment)
+        return changes.select_related("account")[:SHOWN]
 
 
-class DryRun(Exception):
-    """Undoes what was only tried."""
+class Differs(Exception):
+    """Storing a file would do something else than its preview said."""
+
+
+def read_file(resource: BookResource, file: BinaryIO, faults: Faults) -> list[Row]:
+    """All rows of a file that comes in a request, before any transaction begins: its reader may be slow."""
+    limits: dict[str, Any] = {"max_unzipped": resource.max_unzipped, "max_rows": resource.max_rows}
+    rows = []
+    with suppress(Unreadable):  # the rows before are checked all the same
+        for row in read_rows(file, resource.columns(), faults, **limits):
+            rows.append(row)
+    return rows
+
+
+def preview_file(resource: BookResource, file: BinaryIO, name: str) -> Preview:
+    """What storing the file would do. Nothing is stored but, in the trail, a refusal; nothing is locked."""
+    preview = Preview(resource, Source.of(file, name))
+    rows = read_file(resource, file, preview.faults)
+    resource.prepare()
+    load = TableLoad(resource, preview.faults)
+    for batch in load.compared(rows):
+        for row in batch.compared:
+            preview.add(row)
+    load.finish()
+    preview.counts, preview.digest = load.counts, load.digest.hexdigest()
+    if preview.faults:
+        record_refusal(resource._meta.model, *preview.source, preview.faults.count)
+    return preview
 
 
 def load_file(
-    resource: BookResource,
-    file: BinaryIO,
-    name: str,
-    faults: Faults,
-    dry_run: bool = False,
-) -> Preview:
-    """Store one file in its table, all of it or nothing; or only try. Raise Faulty.
+    resource: BookResource, file: BinaryIO, name: str, faults: Faults, previewed: Upload | None = None
+) -> Counts:
+    """Store one file in its table, all of it or nothing.
 
-    A refusal is in the trail too.
+    An upload that was previewed goes with it. Raise Faulty, Differs or, if it has gone, Upload.DoesNotExist.
     """
-    preview = Preview(resource, Source.of(file, name), faults)
-    try:
-        with writing():
-            resource.prepare()
-            load = SeenLoad(resource, faults, source=preview.source)
-            load.preview = preview
-            limits: dict[str, Any] = {"max_unzipped": resource.max_unzipped, "max_rows": resource.max_rows}
-            rows = read_rows(file, resource.columns(), faults, **limits)
-            preview.counts = load.run(rows)
-            resource.finish(faults, load.doubtful)
-            if not (faults or preview.counts):
-                faults.add(2, None, None, resource.at_least)
-            if faults:
-                raise Faulty(faults)
-            if dry_run:
-                raise DryRun
-    except DryRun:
-        pass
-    except Faulty:
-        record_refusal(resource._meta.model, *preview.source, faults.count)
-        raise
-    return preview
+    source = Source.of(file, name)
+    rows = read_file(resource, file, faults)
+    with writing():
+        one_at_a_time(resource._meta.model._meta.label_lower)
+        if previewed and not Upload.objects.filter(pk=previewed.pk).delete()[0]:
+            raise Upload.DoesNotExist
+        resource.prepare()
+        load = TableLoad(resource, faults, source=source)
+        load.run(rows)
+        load.finish()
+        if faults:
+            raise Faulty(faults)
+        if previewed and previewed.digest != load.digest.hexdigest():
+            raise Differs
+    return load.counts

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .money import KOPECK, MONEY, ZERO, ComparableMoneySum, MoneySum, WholeKopecks, shown
 from .trail import Change, Load, LoadIds, Upload  # noqa: F401  # tables of this app
-from .writing import BookModel, BookQuerySet
+from .writing import BookModel, BookQuerySet, Lock  # noqa: F401
 
 # More interest than this many times the body is doubtful; the first real book has up to 13.3 times.
 TIMES_BODY = 20

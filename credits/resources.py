@@ -4,20 +4,18 @@ import re
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property, lru_cache
-from io import BytesIO
 from typing import Any
 
-from django.db.models import F, Min, Model
+from django.db.models import Min, Model
 from django.utils.translation import gettext_lazy as _
 from import_export.fields import Field
 from import_export.resources import ModelResource
 from import_export.widgets import Widget
 
-from .files import Faults, Faulty, Row, guarded, unguarded
-from .loading import Batch, Doubtful, Preview, Source, load_file
+from .files import Faults, Row, guarded, unguarded
+from .loading import Batch, Doubtful
 from .models import Borrower, Credit, Dictionary, Payment
 from .money import KOPECK, ZERO, rounded
-from .trail import Upload
 
 MAX_ID = 2**63 - 1
 MAX_AMOUNT = Decimal(10**12)
@@ -52,6 +50,11 @@ class Cell(Widget):
 
 class Id(Cell):
     expected: Any = _("a whole number from 1")
+
+    def __init__(self, required: bool = True) -> None:
+        super().__init__(required)
+        if not required:
+            self.expected = _("a whole number from 1, or nothing in a new row")
 
     def read(self, value: Any) -> int | None:
         if isinstance(value, str):
@@ -190,27 +193,20 @@ class BookResource(ModelResource):
         # A spreadsheet's numbers are exact to 15 digits.
         return [str(v) if isinstance(v, int) and v >= 10**15 else guarded(v) for v in values]
 
-    def import_data(self, dataset: Upload, dry_run: bool = False, **kwargs: Any) -> Preview:
-        """What import-export's pages call: the file is read, checked and stored as load_data does it."""
-        faults = Faults()
-        try:
-            return load_file(self, BytesIO(dataset.content), dataset.name, faults, dry_run)
-        except Faulty:
-            return Preview(self, Source(dataset.name), faults)
-
     @classmethod
     def get_display_name(cls) -> str:
         return ", ".join(cls.columns())
 
     def prepare(self) -> None:
-        """Before the first row, within the transaction."""
+        """Before the first row: what the resource must know of the database."""
 
     def key_of(self, item: Any) -> Any:
         return item.pk
 
     def stored(self, items: list[Any]) -> dict[Any, Model]:
         """{key: row} of those items that the database has already."""
-        return self._meta.model._default_manager.in_bulk([item.pk for item in items])
+        pks = [item.pk for item in items if item.pk is not None]
+        return self._meta.model._default_manager.in_bulk(pks)
 
     def check_known(self, batch: Batch, number: int, item: Model, stored: Model) -> None:
         """Refuse a row whose id is known but belongs to something else."""
@@ -225,11 +221,11 @@ class BookResource(ModelResource):
         """Refuse the rows that disagree with themselves, each other or the database."""
 
     def finish(self, faults: Faults, doubtful: Doubtful) -> None:
-        """Add the faults that show only when all files are in the database."""
+        """Add the faults that show only when all rows are known: those of the file, and of the database."""
 
 
 class BorrowerResource(BookResource):
-    id = Field("id", "id", Id())
+    id = Field("id", "id", Id(required=False))
     login = Field("login", "login", Text(max_length=150))
     registration_date = Field("registration_date", "registration_date", Day())
 
@@ -256,7 +252,7 @@ class BorrowerResource(BookResource):
 
 
 class CreditResource(BookResource):
-    id = Field("id", "id", Id())
+    id = Field("id", "id", Id(required=False))
     user_id = Field("borrower_id", "user_id", Id())
     issuance_date = Field("issuance_date", "issuance_date", Day())
     return_date = Field("return_date", "return_date", Day())
@@ -280,8 +276,8 @@ class CreditResource(BookResource):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        # {credit: (row, cell)} of those that had an earlier issuance date
-        self.issued_later: dict[int, tuple[int, Any]] = {}
+        # {credit: (row, cell, day)} of those that had an earlier issuance date
+        self.issued_later: dict[int, tuple[int, Any, date]] = {}
 
     def check(self, batch: Batch) -> None:
         borrowers = batch.known(Borrower, {item.borrower_id for item in batch.items.values()})
@@ -296,21 +292,22 @@ class CreditResource(BookResource):
                     expected = _("the issuance date, %(day)s, or later") % {"day": item.issuance_date}
                     batch.refuse(number, column, expected)
             if (stored := batch.stored.get(item.pk)) and stored.issuance_date < item.issuance_date:
-                self.issued_later[item.pk] = number, batch.cells[number]["issuance_date"]
+                cell = batch.cells[number]["issuance_date"]
+                self.issued_later[item.pk] = number, cell, item.issuance_date
 
     def finish(self, faults: Faults, doubtful: Doubtful) -> None:
-        if not self.issued_later:
-            return
-        too_early = Payment.objects.filter(payment_date__lt=F("credit__issuance_date"))
-        for credit, paid in too_early.values_list("credit").annotate(Min("payment_date")):
-            if credit in self.issued_later:
-                number, found = self.issued_later[credit]
-                expected = _("the day of the first payment, %(day)s, or earlier") % {"day": paid}
-                faults.add(number, "issuance_date", found, expected)
+        pks = list(self.issued_later)
+        for start in range(0, len(pks), 500):
+            payments = Payment.objects.filter(credit__in=pks[start : start + 500]).order_by()
+            for credit, paid in payments.values_list("credit").annotate(Min("payment_date")):
+                number, found, issued = self.issued_later[credit]
+                if paid < issued:
+                    expected = _("the day of the first payment, %(day)s, or earlier") % {"day": paid}
+                    faults.add(number, "issuance_date", found, expected)
 
 
 class PaymentResource(BookResource):
-    id = Field("id", "id", Id())
+    id = Field("id", "id", Id(required=False))
     credit_id = Field("credit_id", "credit_id", Id())
     payment_date = Field("payment_date", "payment_date", Day())
     type_id = Field("type_id", "type_id", Kind((Dictionary.BODY, "body"), (Dictionary.INTEREST, "interest")))
@@ -343,8 +340,15 @@ class DictionaryResource(BookResource):
         model = Dictionary
         fields = ("id", "name")
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.names: dict[int, str] = {}
+
+    def check(self, batch: Batch) -> None:
+        self.names |= {item.pk: item.name for item in batch.items.values()}
+
     def finish(self, faults: Faults, doubtful: Doubtful) -> None:
-        names = dict(Dictionary.objects.values_list("pk", "name"))
+        names = dict(Dictionary.objects.values_list("pk", "name")) | self.names
         missing = set(Dictionary.FIXED) - names.keys()
         for number in sorted(missing - doubtful.among(Dictionary, missing)):
             faults.add(None, "id", None, _("a row with the id %d") % number)

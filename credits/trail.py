@@ -157,8 +157,11 @@ class Upload(models.Model):
     """A file between its preview and its import, where all worker processes find it."""
 
     key = models.CharField(max_length=32, primary_key=True)
+    table = models.CharField(max_length=50)
+    columns = models.PositiveSmallIntegerField()  # which of the resources of the table's admin
     name = models.CharField(max_length=255)
     content = models.BinaryField()
+    digest = models.CharField(max_length=64)  # of the preview
     moment = models.DateTimeField(default=timezone.now, db_index=True)
 
     class Meta:

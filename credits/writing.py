@@ -60,6 +60,25 @@ def writing() -> Iterator[None]:
             door.is_open = False
 
 
+class Lock(models.Model):
+    """A row to be held by whoever does what is done by one at a time; it refers to no row of the book."""
+
+    name = models.CharField(max_length=50, primary_key=True)
+
+    class Meta:
+        app_label = "credits"
+        db_table = "book_lock"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def one_at_a_time(name: str) -> None:
+    """Wait for whoever holds the name, and hold it until the transaction ends."""
+    Lock.objects.select_for_update().get_or_create(name=name)
+
+
 class BookQuerySet(models.QuerySet[Any]):
     """Rows of the book: bulk operations, without signals in Django, are writings too, and recorded."""
 

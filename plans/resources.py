@@ -7,11 +7,12 @@ from django.db.models import Model
 from django.utils.translation import gettext_lazy as _
 from import_export.fields import Field
 
-from credits.files import Faults
-from credits.loading import Batch, Seen, load_file
+from credits.files import Faults, Faulty
+from credits.loading import Batch, Seen, Source, load_file
 from credits.models import Dictionary
 from credits.money import ZERO
 from credits.resources import Amount, BookResource, Cell, Day, Id, Kind
+from credits.trail import record_refusal
 
 from .models import Plan
 
@@ -110,8 +111,6 @@ class PlanUploadResource(AnyPlanResource):
         fields = ("month", "category_name", "sum")
 
     def prepare(self) -> None:
-        # One upload at a time: the second of two at the same moment meets the plans of the first.
-        list(Dictionary.objects.select_for_update().filter(pk__in=Category.names.values()))
         self.fields["category_name"].widget.learn_names()
 
     def check_known(self, batch: Batch, number: int, item: Model, stored: Model) -> None:
@@ -120,4 +119,9 @@ class PlanUploadResource(AnyPlanResource):
 
 def insert_plans(file: BinaryIO, name: str = "") -> int:
     """Store the plans of an uploaded file, all of them or none; how many. Raise Faulty."""
-    return load_file(PlanUploadResource(), file, name, Faults(limit=None)).counts.new
+    faults = Faults(limit=None)
+    try:
+        return load_file(PlanUploadResource(), file, name, faults).new
+    except Faulty:
+        record_refusal(Plan, *Source.of(file, name), faults.count)
+        raise

@@ -261,7 +261,7 @@ def preview(client: Any, table: str, name: str, content: bytes, **fields: Any) -
 
 
 def confirm(client: Any, table: str, response: Any) -> Any:
-    fields = response.context["confirm_form"].initial
+    fields = {"upload": response.context["upload"].key}
     return client.post(f"/admin/{table}/process_import/", fields, follow=True)
 
 
@@ -342,7 +342,7 @@ def test_faulty_import_says_where_and_what_and_stores_nothing(editor):
         (3, "sum", "0"),
         (3, "type_id", "3"),
     ]
-    assert "confirm_form" not in response.context
+    assert "upload" not in response.context
     assert "The file has 4 faults; nothing was stored." in words(response)
     assert Payment.objects.count() == 0
     load = Load.objects.get()
@@ -373,18 +373,12 @@ def test_book_that_changed_since_the_preview_is_checked_again(editor):
     assert Payment.objects.count() == 0
 
 
-def test_upload_that_is_gone_or_forged_is_said(editor):
-    fields = {
-        "import_file_name": "../../etc/passwd",
-        "original_file_name": "x",
-        "format": "7",
-        "resource": "0",
-    }
-    done = editor.post("/admin/credits/payment/process_import/", fields, follow=True)
-    assert "The file isn't kept any more." in words(done)
-    Upload.objects.create(key="a", name="a", content=b"")
-    fields |= {"import_file_name": "a", "resource": "5"}
-    assert editor.post("/admin/credits/payment/process_import/", fields).status_code == 400
+def test_upload_that_is_gone_or_another_tables_is_said(editor):
+    Upload.objects.create(key="a", table="credits.credit", columns=0, name="a", content=b"")
+    for fields in ({}, {"upload": "../../etc/passwd"}, {"upload": "a"}):
+        done = editor.post("/admin/credits/payment/process_import/", fields, follow=True)
+        assert "Nothing was stored now: the file was imported or cancelled before" in words(done)
+    assert editor.get("/admin/credits/payment/process_import/").status_code == 405
 
 
 def test_large_file_is_told_about_load_data(editor, monkeypatch, settings):

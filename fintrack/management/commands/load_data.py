@@ -14,16 +14,16 @@ from tqdm import tqdm
 
 from credits.files import Faults, Row, read_rows
 from credits.loading import Counts, Doubtful, Source, TableLoad
-from credits.models import Dictionary
 from credits.resources import (
     BookResource,
     BorrowerResource,
     CreditResource,
     DictionaryResource,
+    Id,
     PaymentResource,
 )
 from credits.trail import record_refusal
-from credits.writing import writing
+from credits.writing import one_at_a_time, writing
 from plans.resources import PlanResource
 
 # In this order each refers only to those before it.
@@ -62,7 +62,7 @@ class Command(BaseCommand):
         try:
             with writing():
                 # One load at a time, or two that change different rows might end as a mix of both.
-                list(Dictionary.objects.select_for_update())
+                one_at_a_time("load_data")
                 removed = empty_tables() if replace else {}
                 counts, faults = load(files, encoding, removed)
                 if any(faults.values()):
@@ -126,6 +126,8 @@ def load(
     counts = {}
     faults = {stem: Faults() for stem in files}
     resources = {stem: resource() for stem, resource in RESOURCES.items()}
+    for resource in resources.values():
+        resource.fields["id"].widget = Id()  # must be given, or else the same files again would add rows
     doubtful = Doubtful()
     for stem, path in files.items():
         with path.open("rb") as file:
