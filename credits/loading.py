@@ -7,12 +7,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from django.db.models import Model
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
-from .files import Fault, Faults, Faulty, Row, Unreadable, read_rows
-from .trail import Change, LoadRecord, Upload, record_refusal
+from .files import Fault, Faults, Faulty, Row, Unreadable, read_rows, shown
+from .trail import Change, Load, LoadRecord, Upload, record_refusal
 from .writing import door, one_at_a_time, writing
 
 if TYPE_CHECKING:
@@ -149,6 +152,7 @@ class TableLoad:
         self.doubtful = doubtful or Doubtful()
         self.counts = Counts()
         self.seen = Seen()
+        self.without_id = 0
         self.was_empty = not self.model._default_manager.exists()
         self.record = LoadRecord(self.model, source.name, source.digest, removed)
         self.digest = hashlib.sha256()  # of what would become of the rows, and of what is there now
@@ -218,6 +222,7 @@ class TableLoad:
             if item := self.resource.instance(row, self.faults):
                 batch.items[row.number] = item
                 batch.cells[row.number] = row.cells
+                self.without_id += item.pk is None and "id" in self.resource.fields
             elif pk := self.resource.id_of(row):
                 self.doubtful.add(self.model, pk)
         if not self.was_empty:
@@ -253,6 +258,20 @@ class TableLoad:
         if not (self.faults or self.counts):
             self.faults.add(2, None, None, self.resource.at_least)
 
+    def remarks(self, source: Source) -> Iterator[Any]:
+        """What to know before the rows are stored."""
+        if count := self.without_id:
+            text = ngettext(
+                "%d row has no id: the database will give it one.",
+                "%d rows have no id: the database will give them one.",
+                count,
+            )
+            yield text % count
+        loads = Load.objects.filter(table=self.model._meta.label_lower, digest=source.digest)
+        if self.counts.new and (load := loads.filter(outcome=Load.STORED).first()):
+            text = _("A file of the same content was imported before: %(load)s by %(account)s.")
+            yield text % {"load": load, "account": load.account or load.via}
+
 
 class SeenCell(NamedTuple):
     """What a cell will be, and what it was; None where it stays or is new."""
@@ -272,6 +291,9 @@ class Preview:
     new: list[tuple[int, list[SeenCell]]] = field(default_factory=list)
     changed: list[tuple[int, list[SeenCell]]] = field(default_factory=list)
     unchanged: list[tuple[int, list[SeenCell]]] = field(default_factory=list)
+    # (row, column, cell, why it is doubtful): the first ones, and how many there are in all
+    doubts: list[tuple[int, str, Any, Any]] = field(default_factory=list)
+    doubt_count: int = 0
     ids: list[int] = field(default_factory=list)  # of those rows that have one
     digest: str = ""  # the same as long as storing the file would do the same to the same rows
 
@@ -287,7 +309,15 @@ class Preview:
     def remarks(self) -> list[str]:
         return self.faults.remarks
 
-    def add(self, row: Compared) -> None:
+    def add(self, batch: Batch) -> None:
+        for row in batch.compared:
+            self.show(row)
+        for number, column, reason in sorted(self.resource.doubts(batch), key=itemgetter(0)):
+            self.doubt_count += 1
+            if len(self.doubts) < SHOWN:
+                self.doubts.append((number, column, shown(batch.cells[number][column]), reason))
+
+    def show(self, row: Compared) -> None:
         rows = getattr(self, row.kind)
         if len(rows) < SHOWN:
             after = self.resource.shown(row.item)
@@ -325,9 +355,9 @@ def preview_file(resource: BookResource, file: BinaryIO, name: str) -> Preview:
     resource.prepare()
     load = TableLoad(resource, preview.faults)
     for batch in load.compared(rows):
-        for row in batch.compared:
-            preview.add(row)
+        preview.add(batch)
     load.finish()
+    preview.faults.remarks += load.remarks(preview.source)
     preview.counts, preview.digest = load.counts, load.digest.hexdigest()
     if preview.faults:
         record_refusal(resource._meta.model, *preview.source, preview.faults.count)

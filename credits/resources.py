@@ -1,12 +1,15 @@
 """Rows of the source files <-> models: what each cell means, and what a row must agree with."""
 
 import re
+from collections import defaultdict
+from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from typing import Any
 
 from django.db.models import Min, Model
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from import_export.fields import Field
 from import_export.resources import ModelResource
@@ -15,7 +18,7 @@ from import_export.widgets import Widget
 from .files import Faults, Row, guarded, unguarded
 from .loading import Batch, Doubtful
 from .models import Borrower, Credit, Dictionary, Payment
-from .money import KOPECK, ZERO, rounded
+from .money import KOPECK, ZERO, rounded, shown
 
 MAX_ID = 2**63 - 1
 MAX_AMOUNT = Decimal(10**12)
@@ -223,6 +226,15 @@ class BookResource(ModelResource):
     def finish(self, faults: Faults, doubtful: Doubtful) -> None:
         """Add the faults that show only when all rows are known: those of the file, and of the database."""
 
+    def doubts(self, batch: Batch) -> Iterator[tuple[int, str, Any]]:
+        """(row, column, why it is doubtful) of what would be stored anew, and may be."""
+        columns = {field.attribute: field.column_name for field in self.fields.values()}
+        today = timezone.localdate()
+        for row in batch.compared:
+            if row.kind != "unchanged":
+                for name, reason in row.item.doubts(today):
+                    yield row.number, columns[name], reason
+
 
 class BorrowerResource(BookResource):
     id = Field("id", "id", Id(required=False))
@@ -305,6 +317,15 @@ class CreditResource(BookResource):
                     expected = _("the day of the first payment, %(day)s, or earlier") % {"day": paid}
                     faults.add(number, "issuance_date", found, expected)
 
+    def doubts(self, batch: Batch) -> Iterator[tuple[int, str, Any]]:
+        yield from super().doubts(batch)
+        changed = {row.item.pk: row for row in batch.compared if row.kind == "changed"}
+        for credit in Credit.objects.with_payments().filter(pk__in=changed):
+            row = changed[credit.pk]
+            owed = row.item.body - credit.body_payments
+            if row.item.is_closed and not credit.is_closed and owed > 0:
+                yield row.number, "actual_return_date", _("%s of the body isn't paid.") % shown(owed)
+
 
 class PaymentResource(BookResource):
     id = Field("id", "id", Id(required=False))
@@ -319,6 +340,10 @@ class PaymentResource(BookResource):
         model = Payment
         fields = ("id", "credit_id", "payment_date", "type_id", "sum")
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.added: dict[tuple[int, int], Decimal] = defaultdict(Decimal)  # by the rows so far
+
     def check(self, batch: Batch) -> None:
         known = batch.known(Credit, {item.credit_id for item in batch.items.values()})
         kinds = batch.known(Dictionary, {item.type_id for item in batch.items.values()})
@@ -330,6 +355,25 @@ class PaymentResource(BookResource):
                 batch.refuse(number, "payment_date", expected)
             elif not (credit and kinds.get(item.type_id)):
                 batch.leave_out(number)
+
+    def doubts(self, batch: Batch) -> Iterator[tuple[int, str, Any]]:
+        yield from super().doubts(batch)
+        rows = [row for row in batch.compared if row.kind != "unchanged"]
+        credits_paid = Credit.objects.with_payments().in_bulk({row.item.credit_id for row in rows})
+        for row in rows:
+            for payment, sign in ((row.stored, -1), (row.item, 1)):
+                if payment:
+                    self.added[payment.credit_id, payment.type_id] += sign * payment.sum
+            if not (credit := credits_paid.get(row.item.credit_id)):
+                continue  # deleted meanwhile
+            if row.item.type_id == Dictionary.BODY:
+                beyond, what = credit.body_payments - credit.body, _("body")
+            else:
+                beyond, what = credit.percent_payments - credit.percent, _("interest")
+            beyond += self.added[credit.pk, row.item.type_id]
+            if beyond > 0:
+                text = _("With it %(amount)s more is paid for %(what)s than is owed.")
+                yield row.number, "sum", text % {"amount": shown(beyond), "what": what}
 
 
 class DictionaryResource(BookResource):

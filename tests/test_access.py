@@ -146,7 +146,7 @@ def table_routes(name: str, kept_from: str = "") -> dict[str, Route]:
         f"admin:{name}_history": Route(who, PAGES, path=ONE),
         f"admin:{name}_delete": Route(who, PAGES, path=ONE, not_for=kept_from),
         f"admin:{name}_import": Route(who, PAGES),
-        f"admin:{name}_process_import": Route(who, {"POST": 200}),
+        f"admin:{name}_process_import": Route(who, {"POST": 302}),
         f"admin:{name}_export": Route(who, PAGES),
         f"admin:{name}_template": Route(who, PAGES, path={"kind": "csv"}),
         f"admin/{name.replace('_', '/')}/<object_id>/": Route(
@@ -375,7 +375,7 @@ def is_led_on(answer: Any) -> bool:
     """To where they may go."""
     path, there = answer.wsgi_request.path, answer["Location"]
     signed_out = path.endswith("/logout/") and there == "/accounts/login/"
-    return signed_out or there in ("/admin/", path, f"{path}change/")
+    return signed_out or there in ("/admin/", path, f"{path}change/", path.replace("/process_", "/"))
 
 
 def assert_policy_is_strict(answer: Any, beside: dict[str, str] | None = None) -> None:
