@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError as ModelValidationError
 from django.core.validators import RegexValidator
-from django.db import connection, models
+from django.db import models
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
@@ -145,12 +145,7 @@ class BulkSerializer(serializers.ListSerializer):
 
     def create(self, validated_data: list[dict[str, Any]]) -> list[Model]:
         model = self.child.Meta.model
-        items = [model(**values) for values in validated_data]
-        if connection.features.can_return_rows_from_bulk_insert:
-            return model.objects.bulk_create(items)
-        for item in items:  # MySQL doesn't tell the ids of many
-            item.save(force_insert=True)
-        return items
+        return model.objects.bulk_create([model(**values) for values in validated_data])
 
 
 class BookSerializer(serializers.ModelSerializer):

@@ -121,7 +121,7 @@ class Change(Record):
 
     ADDED, CHANGED, DELETED = "added", "changed", "deleted"
 
-    object_id = models.BigIntegerField(_("id"), null=True)  # MySQL doesn't tell those of a bulk_create
+    object_id = models.BigIntegerField(_("id"), null=True)  # unknown for some old records made on MySQL
     action = models.CharField(
         _("action"),
         max_length=10,

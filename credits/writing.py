@@ -86,7 +86,7 @@ class BookQuerySet(models.QuerySet[Any]):
         if kwargs.get("ignore_conflicts") or kwargs.get("update_conflicts"):
             raise NotSupportedError("The trail can't tell which rows became of these.")
         with writing():
-            created = super().bulk_create(objs, *args, **kwargs)
+            created = self.insert(list(objs), *args, **kwargs)
             record_rows(self.model, [(row.pk, None, given_values(row)) for row in created])
         return created
 
@@ -103,7 +103,25 @@ class BookQuerySet(models.QuerySet[Any]):
     def bulk_load(self, rows: list[Any]) -> None:
         """bulk_create for a load, whose one record stands for all its new rows."""
         with writing():
-            super().bulk_create(rows)
+            self.insert(rows)
+
+    def insert(self, rows: list[Any], batch_size: int | None = None, **kwargs: Any) -> list[Any]:
+        """Django's bulk_create, after which the rows know their ids on MySQL too."""
+        if connection.features.can_return_rows_from_bulk_insert:
+            return super().bulk_create(rows, batch_size, **kwargs)
+        size = batch_size or len(rows) or 1
+        for start in range(0, len(rows), size):
+            batch = rows[start : start + size]
+            new = [row for row in batch if row.pk is None]
+            super().bulk_create(batch, **kwargs)  # those without an id come last, in one statement
+            # InnoDB gives such a statement consecutive ids, of which this connection knows the first.
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT LAST_INSERT_ID(), @@auto_increment_increment")
+                first, step = cursor.fetchone()
+            for number, row in enumerate(new):
+                row.pk = first + number * step
+                row._state.adding, row._state.db = False, self.db
+        return rows
 
     def bulk_change(self, rows: list[Any], fields: list[str]) -> None:
         """bulk_update for a load, twenty times as fast; the rows must be there."""

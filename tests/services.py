@@ -3,8 +3,9 @@
     python tests/services.py COMMAND ARGUMENTS…
 
 runs it with DATABASE_URL and REDIS_URL set and ends as it ends; without a command it tells whether the
-programs are installed. Each server has a free port of 127.0.0.1 and a temporary folder; nothing of the
-system's own servers is read or written. Tests of faults use `mariadb()` and `redis()` themselves.
+programs are installed. DATABASE_SERVER names another server program than the first one found. Each server
+has a free port of 127.0.0.1 and a temporary folder; nothing of the system's own servers is read or written.
+Tests of faults use `mariadb()` and `redis()` themselves.
 """
 
 import os
@@ -133,7 +134,7 @@ def mariadb() -> Iterator[Server]:
 
     Its user may do all in `fintrack`, and make the `test_…` databases.
     """
-    server = program("mariadbd", "mysqld")
+    server = os.environ.get("DATABASE_SERVER") or program("mariadbd", "mysqld")
     assert server, "neither mariadbd nor mysqld is installed"
     with tempfile.TemporaryDirectory(prefix="fintrack-mariadb-") as folder:
         data = Path(folder, "data")

@@ -367,7 +367,7 @@ def two_years_of_credits():
 
 def steps(sql):
     """How the database goes about a query, in its own words."""
-    explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
+    explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN FORMAT=TRADITIONAL"
     with connection.cursor() as cursor:
         cursor.execute(f"{explain} {sql}")
         return [" ".join(map(str, row)) for row in cursor.fetchall()]

@@ -1,6 +1,7 @@
 """The one door: every write of the book renews the data stamp in its own transaction, or isn't done."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
@@ -421,3 +422,49 @@ def test_the_guard_minds_neither_the_door_nor_reading_nor_other_tables(book, unm
         list(Credit.objects.filter(payments__isnull=True).select_for_update())
         DataStamp.renew()
         execute("DELETE FROM django_session WHERE session_key IN (SELECT login FROM credits_borrower)")(book)
+
+
+# Ids of new rows
+
+
+def payments_of(credit: Credit, *sums: int) -> list[Payment]:
+    day = date(2021, 6, 3)
+    return [Payment(credit=credit, payment_date=day, sum=amount, type_id=Dictionary.BODY) for amount in sums]
+
+
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_rows_of_a_bulk_create_know_their_ids(book, batch_size):
+    known = payments_of(book.credit, 50)
+    known[0].pk = book.pk + 1000
+    created = Payment.objects.bulk_create([*payments_of(book.credit, 1, 2, 3, 4, 5), *known], batch_size)
+    assert [row.sum for row in created] == [1, 2, 3, 4, 5, 50]
+    assert {row.pk: row.sum for row in created} == dict(
+        Payment.objects.exclude(pk=book.pk).values_list("pk", "sum")
+    )
+    created[2].sum = 33
+    created[2].save()  # changes its row, where an instance that is not known as stored would insert another
+    assert Payment.objects.get(pk=created[2].pk).sum == 33
+
+
+@pytest.mark.around
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
+def test_rows_inserted_at_the_same_time_know_their_own_ids(committed):
+    lent = [builders.credit() for _ in range(4)]
+
+    def insert(credit: Credit) -> list[tuple[int, int]]:
+        try:
+            rows = []
+            for start in range(0, 2000, 100):
+                batch = payments_of(credit, *range(start + 1, start + 101))
+                Payment.objects.insert(batch)  # not recorded and in no writing(), so that nobody waits
+                rows += [(row.pk, int(row.sum)) for row in batch]
+            return rows
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        inserted = list(pool.map(insert, lent))
+    for credit, rows in zip(lent, inserted, strict=True):
+        assert sorted(rows) == [
+            (pk, int(amount)) for pk, amount in credit.payments.order_by("pk").values_list("pk", "sum")
+        ]
