@@ -43,6 +43,7 @@ from .files import Faults, Faulty, csv_text
 from .loading import Differs, load_file, preview_file
 from .models import Dictionary
 from .money import MoneySum
+from .reading import in_batches
 from .resources import BookResource
 from .trail import Change, Load, Record, Upload, last_touch
 from .writing import writing
@@ -317,7 +318,7 @@ class BookAdmin(PlainKinds, ImportExportMixin, MergingAdmin):
                 _("XLSX holds at most %d rows here. Choose CSV, or filter the list.") % MAX_XLSX_ROWS
             )
         name = f"{self.opts.model_name}-{timezone.localdate()}"
-        return download(self.resource_classes[0](), rows.iterator(chunk_size=2000), kind, name)
+        return download(self.resource_classes[0](), in_batches(rows), kind, name)
 
     @admin.action(description=_("Export selected rows as CSV"), permissions=["view"])
     def export_csv(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase:

@@ -254,7 +254,10 @@ class Credit(BookModel):
     class Meta(BookModel.Meta):
         verbose_name = _("credit")
         verbose_name_plural = _("credits")
-        indexes = [models.Index(fields=["issuance_date", "body"], name="credit_issued")]
+        indexes = [
+            models.Index(fields=["issuance_date", "body"], name="credit_issued"),
+            models.Index(fields=["issuance_date", "id"], name="credit_in_order"),
+        ]
         constraints = [
             models.CheckConstraint(condition=Q(body__gte=0), name="credit_body_not_negative"),
             models.CheckConstraint(condition=Q(percent__gte=0), name="credit_percent_not_negative"),
@@ -386,6 +389,7 @@ class Payment(BookModel):
         verbose_name_plural = _("payments")
         indexes = [
             models.Index(fields=["payment_date", "sum"], name="payment_paid"),
+            models.Index(fields=["payment_date", "id"], name="payment_in_order"),
             models.Index(fields=["credit", "type", "payment_date", "sum"], name="payment_of_credit"),
         ]
         constraints = [

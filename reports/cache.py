@@ -18,6 +18,8 @@ from django.core.cache import cache
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
 
+from credits.reading import snapshot
+
 from .models import DataStamp
 from .report import Report
 
@@ -137,23 +139,3 @@ def held() -> Iterator[str]:
     """A transaction during which no other one that writes the book can end; the stamp, which stays."""
     with transaction.atomic():
         yield DataStamp.objects.select_for_update().get().value
-
-
-@contextmanager
-def snapshot() -> Iterator[None]:
-    """A transaction that reads, without a lock, one state of the database; within another, that one."""
-    if connection.in_atomic_block:
-        yield
-    elif connection.vendor == "sqlite":
-        database: Any = connection
-        mode, database.transaction_mode = database.transaction_mode, "DEFERRED"
-        try:
-            with transaction.atomic():
-                yield
-        finally:
-            database.transaction_mode = mode
-    else:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-            yield

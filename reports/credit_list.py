@@ -50,7 +50,7 @@ def find(
     found = Credit.objects.filter(**wanted)
     if state:
         found = found.in_state(state, today)
-    return found.select_related("borrower").order_by("-issuance_date", "-pk")
+    return found.prefetch_related("borrower").order_by("-issuance_date", "-pk")
 
 
 def read(credit: Credit, today: date) -> Row:

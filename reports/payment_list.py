@@ -58,7 +58,7 @@ def find(
         credit__borrower=borrower,
     )
     found = Payment.objects.filter(**wanted)
-    return found.select_related("credit", "type").order_by("-payment_date", "-pk")
+    return found.prefetch_related("credit", "type").order_by("-payment_date", "-pk")
 
 
 def read(payment: Payment, today: date) -> Row:

@@ -16,10 +16,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from credits.reading import in_batches, snapshot
 from fintrack.access import MayReadBook
 from fintrack.api import Refused
 
-from .cache import TRIES, Answer, get_or_compute, held, is_current, snapshot
+from .cache import TRIES, Answer, get_or_compute, held, is_current
 from .downloads import DOWNLOADS, TYPES, csv_download
 from .listing import Listing
 from .params import CSV, JSON, XLSX, ReportParams
@@ -154,7 +155,7 @@ class ListingPage(Page):
         found = self.listing.find(**params)
         if kind:
             filters = {name: value for name, value in params.items() if value}
-            every = self.listing.rows(found.iterator(chunk_size=2000), params)
+            every = self.listing.rows(in_batches(found), params)
             response: HttpResponseBase = csv_download(self.listing, every, filters)
         else:
             with snapshot():  # the total is that of the rows shown
