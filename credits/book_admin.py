@@ -1,6 +1,7 @@
 """What the admin of every table of the book shares: lists, files in and out, the trail."""
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from datetime import timedelta
 from functools import cached_property
 from io import BytesIO
@@ -37,7 +38,7 @@ from import_export.formats.base_formats import CSV, XLSX, Format
 from import_export.forms import ExportForm, ImportForm
 from openpyxl import Workbook
 
-from fintrack.merging import MergingAdmin, MergingModelForm, MergingRows
+from fintrack.merging import MergingAdmin, MergingModelForm, MergingRows, said
 
 from .files import Faults, Faulty, csv_text
 from .loading import Differs, load_file, preview_file
@@ -195,6 +196,23 @@ class BookAdmin(PlainKinds, ImportExportMixin, MergingAdmin):
         term = search_term.strip()
         rows: Any = queryset
         return rows.found(term) if term else rows, False
+
+    # Deletion
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        """What somebody changed since the page was shown isn't deleted."""
+        with writing() if request.method == "POST" else nullcontext():
+            row = self.get_object(request, unquote(object_id))
+            last = Change.objects.of_object(self.opts.label_lower, row.pk).first() if row else None
+            now = f"{last.pk}" if last else ""
+            if last and request.POST.get("seen", now) != now:
+                text = _("%(who)s changed this meanwhile (%(what)s). Look before you delete.")
+                what = ", ".join(f"{name} {old} → {new}" for name, (old, new) in last.fields.items())
+                messages.error(request, text % {"who": said(last), "what": what})
+                return HttpResponseRedirect(request.path)
+            return super().delete_view(request, object_id, {"seen": now} | (extra_context or {}))
 
     # Files in
 

@@ -10,6 +10,7 @@ import pytest
 from openpyxl import Workbook
 from playwright.sync_api import Page, expect, sync_playwright
 
+from credits.trail import Change
 from fintrack.access import EDITOR
 
 from . import builders
@@ -219,3 +220,52 @@ def test_editor_loads_a_workbook_of_plans_and_fills_the_year(page):
     )
     page.goto("/reports/plans-performance/?check_date=2022-06-30")
     expect(page.locator("tbody")).not_to_contain_text("1,200.00")
+
+
+def test_of_two_editors_neither_undoes_the_others_work(page, live_server):
+    """Each in a browser of their own, with the same credit open."""
+    credit = builders.credit("2021-06-01", 1000, percent=50)
+    payment = builders.payment(credit, "2021-06-05", 511)
+    anna = builders.account(EDITOR, password=PASSWORD)
+    theirs = page.context.browser.new_context(base_url=live_server.url).new_page()
+    theirs.goto("/admin/")
+    theirs.fill("[name=username]", anna.username)
+    theirs.fill("[name=password]", PASSWORD)
+    theirs.click("main form.card button")
+    expect(theirs).to_have_title(re.compile("The book"))
+
+    address = f"/admin/credits/credit/{credit.pk}/change/"
+    page.goto(address)
+    theirs.goto(f"/admin/credits/payment/{payment.pk}/change/")
+    theirs.fill("[name=sum]", "77.77")
+    save(theirs)
+    page.fill("[name=percent]", "60")
+    save(page)
+    expect(page.locator(".messagelist .info")).to_contain_text(f"Payment {payment.pk}: {anna.username} (")
+    expect(page.locator(".messagelist .info")).to_contain_text(
+        "changed “Sum” from 511.00 to 77.77 meanwhile."
+    )
+    payment.refresh_from_db()
+    credit.refresh_from_db()
+    assert (str(payment.sum), str(credit.percent)) == ("77.77", "60.00")
+    mine = Change.objects.filter(via=address)
+    assert [(each.table, each.fields) for each in mine] == [
+        ("credits.credit", {"percent": ["50.00", "60.00"]})
+    ]
+
+    for each in (page, theirs):
+        each.goto(address)
+    theirs.fill("[name=payments-0-sum]", "88")
+    save(theirs)
+    page.fill("[name=payments-0-sum]", "99")
+    save(page)
+    expect(page.locator("#payments-group td .errorlist")).to_have_text(
+        re.compile(r"changed “Sum” from 77\.77 to 88\.00 meanwhile\. Load the page again\.")
+    )
+    page.goto(address)
+    page.fill("[name=payments-0-sum]", "99")
+    page.dblclick("input[name=_save] >> nth=0")
+    expect(page.locator(".messagelist .success")).to_contain_text("was changed successfully")
+    payment.refresh_from_db()
+    assert str(payment.sum) == "99.00"
+    theirs.context.close()

@@ -260,6 +260,20 @@ def test_saving_what_is_deleted_meanwhile_leads_away_with_a_word(editor, anna):
     assert told(response) == [f"borrower with ID “{borrower.pk}” doesn’t exist. Perhaps it was deleted?"]
 
 
+def test_what_is_changed_while_its_deletion_is_confirmed_stays(anna, administrator, credit):
+    payment = credit.payments.first()
+    address = change_page(payment).replace("change", "delete")
+    form = opened(administrator, address)
+    change(anna, payment, sum="77.77")
+    refused = administrator.post(address, form)
+    assert (refused.url, told(refused)) == (
+        address,
+        [f"anna ({NOON}) changed this meanwhile (sum 511.00 → 77.77). Look before you delete."],
+    )
+    assert administrator.post(address, opened(administrator, address)).status_code == 302
+    assert sums(credit) == [9]
+
+
 # The year of plans
 
 YEAR = "/admin/plans/plan/year/2021/"
