@@ -14,10 +14,9 @@ from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import conditional_page
 from django_filters import rest_framework as filters
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.permissions import BasePermission, DjangoModelPermissions
@@ -42,12 +41,14 @@ from fintrack.lists import (
 )
 from fintrack.models import IdempotencyKey, KeyTaken
 from fintrack.schema import example
+from fintrack.tags import ETAG, IF_MATCH, check_if_match, conditional_get, tag_of
 
 from .models import Borrower, Credit, Dictionary, Payment
 from .writing import writing
 
 MAX_BULK = 5000
 MAX_KEY = 255
+ROW_ACTIONS = ("create", "retrieve", "update", "partial_update")  # whose answer is the row
 CONTROLS = r"\x00-\x1f\x7f-\x9f\ufffd"
 
 
@@ -202,7 +203,32 @@ class BookPermissions(DjangoModelPermissions):
     perms_map = DjangoModelPermissions.perms_map | {"GET": VIEW, "HEAD": VIEW, "OPTIONS": VIEW}
 
 
-@method_decorator(conditional_page, name="dispatch")
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[!-~]+$"},
+    OpenApiParameter.HEADER,
+    description=(
+        "Any text of your own, such as a UUID. The same request sent again with it within 7 days stores "
+        "nothing and gets the same answer, with `Idempotency-Replayed: true`; another body under it is 409."
+    ),
+)
+LOCATION = OpenApiParameter(
+    "Location",
+    {"type": "string", "format": "uri"},
+    OpenApiParameter.HEADER,
+    response=[201],
+    description="The address of the new row.",
+)
+
+
+@extend_schema_view(
+    create=extend_schema(parameters=[IDEMPOTENCY_KEY, ETAG, LOCATION]),
+    retrieve=extend_schema(parameters=[IF_MATCH, ETAG]),
+    update=extend_schema(parameters=[IF_MATCH, ETAG]),
+    partial_update=extend_schema(parameters=[IF_MATCH, ETAG]),
+    destroy=extend_schema(parameters=[IF_MATCH]),
+)
+@method_decorator(conditional_get, name="dispatch")
 class BookViewSet(ModelViewSet):
     """A table of the book."""
 
@@ -218,9 +244,35 @@ class BookViewSet(ModelViewSet):
         # Told by the action: to answer OPTIONS, DRF looks for the row as if by PUT, and in no transaction.
         return rows.select_for_update() if self.action in ("update", "partial_update", "destroy") else rows
 
+    def get_object(self) -> Any:
+        """Raise Unmatched if it isn't what the client takes it for."""
+        row = super().get_object()
+        check_if_match(self.request, self.get_serializer(row).data)
+        return row
+
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        response = self.once(request, self.get_serializer(data=request.data), lambda row: row)
+        response["Location"] = request.build_absolute_uri(f"{request.path}/{response.data['id']}")
+        return response
+
+    def once(self, request: Request, serializer: Any, answer: Callable[[Any], Any]) -> Response:
+        """Store what the serializer holds. What was sent before gets the answer that it got then."""
+
+        def store() -> Any:
+            serializer.is_valid(raise_exception=True)
+            serializer.save()
+            return answer(json.loads(JSONRenderer().render(serializer.data)))
+
+        key = request.headers.get("Idempotency-Key")
         with writing():
-            return super().create(request, *args, **kwargs)
+            if key is None:
+                return Response(store(), status=201)
+            try:
+                sent = [request.path, request.data]
+                data, again = IdempotencyKey.once(request.user, checked_key(key), sent, store)
+            except KeyTaken:
+                raise Conflict(_("This Idempotency-Key belongs to a request with another body.")) from None
+        return Response(data, status=201, headers={"Idempotency-Replayed": "true"} if again else None)
 
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         with writing():
@@ -230,12 +282,12 @@ class BookViewSet(ModelViewSet):
         with writing():
             return super().destroy(request, *args, **kwargs)
 
-    def get_success_headers(self, data: Any) -> dict[str, str]:
-        return {"Location": self.request.build_absolute_uri(f"{self.request.path}/{data['id']}")}
-
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
         response["Cache-Control"] = "private, no-cache"
+        if response.status_code < 300 and self.action in ROW_ACTIONS:
+            response["ETag"] = tag_of(response.data)
+            response["Cache-Control"] += ", no-transform"
         patch_vary_headers(response, ["Authorization", "Cookie"])
         return response
 
@@ -356,17 +408,6 @@ class CreatedPayments(serializers.Serializer):
     ids = serializers.ListField(child=serializers.IntegerField(min_value=1))
 
 
-IDEMPOTENCY_KEY = OpenApiParameter(
-    "Idempotency-Key",
-    {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[!-~]+$"},
-    OpenApiParameter.HEADER,
-    description=(
-        "Any text of your own, such as a UUID. The same request sent again with it within 7 days stores "
-        "nothing and gets the same answer, with `Idempotency-Replayed: true`; another body under it is 409."
-    ),
-)
-
-
 class PaymentViewSet(BookViewSet):
     """Payments: money received for a credit. `type` is 1 (body) or 2 (interest)."""
 
@@ -374,12 +415,6 @@ class PaymentViewSet(BookViewSet):
     serializer_class = PaymentSerializer
     filterset_class = PaymentFilter
     pagination_class = Cursors
-
-    @extend_schema(parameters=[IDEMPOTENCY_KEY])
-    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        response = self.once(request, self.get_serializer(data=request.data), lambda payment: payment)
-        response["Location"] = self.get_success_headers(response.data)["Location"]
-        return response
 
     @extend_schema(
         operation_id="payments_bulk_create",
@@ -397,25 +432,6 @@ class PaymentViewSet(BookViewSet):
             serializer,
             lambda payments: {"created": len(payments), "ids": [payment["id"] for payment in payments]},
         )
-
-    def once(self, request: Request, serializer: Any, answer: Callable[[Any], Any]) -> Response:
-        """Store what the serializer holds. What was sent before gets the answer that it got then."""
-
-        def store() -> Any:
-            serializer.is_valid(raise_exception=True)
-            serializer.save()
-            return answer(json.loads(JSONRenderer().render(serializer.data)))
-
-        key = request.headers.get("Idempotency-Key")
-        with writing():
-            if key is None:
-                return Response(store(), status=201)
-            try:
-                sent = [request.path, request.data]
-                data, again = IdempotencyKey.once(request.user, checked_key(key), sent, store)
-            except KeyTaken:
-                raise Conflict(_("This Idempotency-Key belongs to a request with another body.")) from None
-        return Response(data, status=201, headers={"Idempotency-Replayed": "true"} if again else None)
 
 
 def checked_key(key: str) -> str:

@@ -8,6 +8,7 @@ from drf_spectacular.openapi import AutoSchema as SpectacularSchema
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 
 from .api import PROBLEM, TooLarge, problem_of
+from .tags import Unmatched
 
 WRITES = {"post", "put", "patch", "delete"}
 PARAMETER_FAULT = {"parameter": "year", "found": "20x1", "expected": "a year from 1900 to 2999"}
@@ -31,6 +32,7 @@ DETAILS = {
     405: 'Method "PUT" not allowed.',
     406: "Could not satisfy the request Accept header.",
     409: "It can't be deleted: something else in the book refers to it.",
+    412: str(Unmatched.default_detail),
     413: str(TooLarge.default_detail),
     415: 'Unsupported media type "text/plain" in request.',
     429: "Request was throttled. Expected available in 12 seconds.",
@@ -133,6 +135,8 @@ def statuses(path: str, method: str, operation: dict[str, Any]) -> list[int]:
         found.append(404)
     if method in WRITES:
         found.append(409)
+    if "If-Match" in parameters:
+        found.append(412)
     if "requestBody" in operation:
         found += [413, 415]
     return found

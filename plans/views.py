@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from credits.api import MAX_KEY
 from credits.files import Faulty
 from fintrack.access import MayAddPlans
 from fintrack.api import ParamsForm, Refused
@@ -61,6 +62,10 @@ class PlansInsert(APIView):
 
     @extend_schema(tags=["plans"], request={"multipart/form-data": FILE}, responses={200: INSERTED})
     def post(self, request: Request) -> Response:
+        if (key := request.headers.get("Idempotency-Key")) is not None:
+            expected = _("no such header: a file sent again is refused, for its plans are there")
+            fault = {"parameter": "Idempotency-Key", "found": key[:MAX_KEY], "expected": expected}
+            raise Refused(_("Check the headers."), [fault])
         form = UploadForm(request.query_params)
         if int(request.META.get("CONTENT_LENGTH") or 0) <= MAX_BYTES + FORM_OVERHEAD:
             form.data = form.data.copy()

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import asdict
+from http import HTTPStatus
 from typing import Any
 
 from django import forms
@@ -18,7 +19,7 @@ from rest_framework.views import APIView
 
 from credits.reading import in_batches, snapshot
 from fintrack.access import MayReadBook
-from fintrack.api import Refused
+from fintrack.api import Refused, of_api
 
 from .cache import TRIES, Answer, get_or_compute, held, is_current
 from .downloads import DOWNLOADS, TYPES, csv_download
@@ -44,6 +45,8 @@ class ReportView:
         if answer.key and (kind or self.etag):
             etag = f'"{hashlib.sha256(f"{answer.key} {kind}".encode()).hexdigest()[:32]}"'
         response: HttpResponseBase | None = get_conditional_response(request, etag=etag)
+        if response is not None and response.status_code == HTTPStatus.PRECONDITION_FAILED:
+            response = of_api(request, HTTPStatus.PRECONDITION_FAILED) or response
         if response is None and kind:
             response = DOWNLOADS[kind](self.report, answer.rows, params)
         elif response is None:

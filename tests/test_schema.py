@@ -65,6 +65,7 @@ def test_every_error_of_every_operation_has_its_body_and_an_example(schema):
         names = {parameter["name"] for parameter in operation.get("parameters", [])}
         expected |= {"404"} if "{" in path or {"page", "cursor"} & names else set()
         expected |= {"409"} if method != "get" else set()
+        expected |= {"412"} if path.startswith("/api/v1/") and path.endswith("/{id}") else set()
         expected |= {"413", "415"} if "requestBody" in operation else set()
         errors = {status for status in operation["responses"] if status >= "400"}
         assert errors == expected, (path, method)
@@ -73,6 +74,22 @@ def test_every_error_of_every_operation_has_its_body_and_an_example(schema):
         assert kind == "application/problem+json"
         for example in content["examples"].values():
             assert example["value"]["status"] == int(name.removeprefix("Problem"))
+
+
+def test_each_row_has_a_tag_and_whatever_creates_takes_a_key(schema):
+    for path, method, operation in operations(schema):
+        sent = {parameter["name"] for parameter in operation.get("parameters", [])}
+        answered = {
+            header
+            for status in ("200", "201")
+            for header in operation["responses"].get(status, {}).get("headers", {})
+        }
+        if path.endswith("/{id}"):
+            assert "If-Match" in sent
+            assert ("ETag" in answered) == (method != "delete")
+        elif method == "post" and path.startswith("/api/v1/") and "plans_insert" not in path:
+            assert "Idempotency-Key" in sent
+            assert answered == (set() if path.endswith("bulk") else {"ETag", "Location"})
 
 
 def test_the_schema_is_served_as_yaml_and_json_to_those_who_may_read(analyst, schema):
@@ -107,7 +124,11 @@ codec = "ascii"
 
 [[operations]]
 include-method = ["POST", "PUT", "PATCH"]
-checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "412"]
+
+[[operations]]
+include-method = ["GET", "DELETE"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "412"]
 """
 
 

@@ -1,0 +1,86 @@
+"""Conditional requests (RFC 9110, section 13): the tag of a row, and a write only if the row still has it."""
+
+import hashlib
+import re
+from http import HTTPStatus
+from typing import Any
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.middleware.gzip import GZipMiddleware
+from django.middleware.http import ConditionalGetMiddleware
+from django.utils.decorators import decorator_from_middleware
+from django.utils.http import quote_etag
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.exceptions import APIException
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+
+from .api import Refused, of_api
+
+TAG = r'(?:W/)?"[!#-~\x80-\xff]*"'
+TAGS = re.compile(rf"\s*(\*|{TAG}(\s*,\s*{TAG})*)\s*")
+
+IF_MATCH = OpenApiParameter(
+    "If-Match",
+    {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'},
+    OpenApiParameter.HEADER,
+    description=(
+        "The `ETag` that the row had when you read it. If it has another one by now, somebody else has "
+        "changed it: 412, and nothing is done."
+    ),
+)
+ETAG = OpenApiParameter(
+    "ETag",
+    {"type": "string"},
+    OpenApiParameter.HEADER,
+    response=[200, 201],
+    description="Another one whenever the row is changed. For `If-Match` and `If-None-Match`.",
+)
+
+
+class Unmatched(APIException):
+    """412: the row isn't what the client takes it for."""
+
+    status_code = HTTPStatus.PRECONDITION_FAILED
+    default_detail = _("The row has been changed since you read it. Nothing was done: read it again.")
+
+
+def tag_of(row: Any) -> str:
+    """The strong tag of what is said of a row: the same whichever request it answers."""
+    return quote_etag(hashlib.sha256(JSONRenderer().render(row)).hexdigest()[:32])
+
+
+def check_if_match(request: Request, row: Any) -> None:
+    """Raise Unmatched if the request is about another state of the row, and Refused if nobody can tell."""
+    given = request.headers.get("If-Match")
+    if given is None:
+        return
+    if not TAGS.fullmatch(given):
+        fault = {"parameter": "If-Match", "found": given[:100], "expected": _("ETags in their quotes, or *")}
+        raise Refused(_("Check the headers."), [fault])
+    if given.strip() != "*" and tag_of(row) not in re.findall(TAG, given):
+        raise Unmatched
+
+
+class ConditionalGet(ConditionalGetMiddleware):
+    """Django's, which answers an If-Match that fails with a page."""
+
+    def process_response(self, request: Any, response: Any) -> Any:
+        conditional = super().process_response(request, response)
+        if conditional is not response and conditional.status_code == HTTPStatus.PRECONDITION_FAILED:
+            return of_api(request, HTTPStatus.PRECONDITION_FAILED) or conditional
+        return conditional
+
+
+conditional_get = decorator_from_middleware(ConditionalGet)
+
+
+class GZip(GZipMiddleware):
+    """Django's, but for what says no-transform: compressed, it would have a weak tag, which never matches."""
+
+    def process_response(self, request: HttpRequest, response: Any) -> HttpResponseBase:
+        if "no-transform" in response.get("Cache-Control", ""):
+            return response
+        return super().process_response(request, response)
