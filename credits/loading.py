@@ -340,7 +340,7 @@ class Differs(Exception):
 
 def read_file(resource: BookResource, file: BinaryIO, faults: Faults) -> list[Row]:
     """All rows of a file that comes in a request, before any transaction begins: its reader may be slow."""
-    limits: dict[str, Any] = {"max_unzipped": resource.max_unzipped, "max_rows": resource.max_rows}
+    limits = {name: getattr(resource, name) for name in ("max_unzipped", "max_marks", "max_rows")}
     rows = []
     with suppress(Unreadable):  # the rows before are checked all the same
         for row in read_rows(file, resource.columns(), faults, **limits):

@@ -105,6 +105,7 @@ class PlanUploadResource(AnyPlanResource):
     at_least = _("at least one plan")
     max_rows = 10_000
     max_unzipped = 20 * 2**20
+    max_marks = 1_000_000
 
     class Meta:
         model = Plan

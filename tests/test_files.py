@@ -8,6 +8,8 @@ from decimal import Decimal
 
 import openpyxl
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from credits.files import Fault, Faults, Row, Unreadable, read_rows
 from credits.money import KOPECK, ZERO
@@ -106,10 +108,112 @@ def test_another_encoding_is_read_when_it_is_asked_for(encoding):
     assert read(content, encoding=encoding) == [Row(2, {"id": "1", "login": "Їжак"})]
 
 
-def test_cp1251_that_nobody_asked_for_is_not_guessed():
-    """Each letter comes out as U+FFFD, which no cell may hold."""
-    (row,) = read("id\tlogin\n1\tЇжак\n".encode("cp1251"))
-    assert row == Row(2, {"id": "1", "login": "\ufffd" * 4})
+def told(content, columns=COLUMNS, **options):
+    """The rows of a file without faults, and what was remarked on it."""
+    faults = Faults()
+    rows = list(read_rows(io.BytesIO(content), columns, faults, **options))
+    assert faults.listed == []
+    return rows, faults.remarks
+
+
+@pytest.mark.parametrize(
+    "login",
+    ["їжак", "Їжак «Колючий»", "Об’єкт № 5 – “так”", "Ёлка", "bank ощад", "Ґанок\xa0і поріг"],
+)
+def test_cp1251_is_recognised_and_said(login):
+    content = f"id\tlogin\n1\t{login}\n"
+    row = [Row(2, {"id": "1", "login": login})]
+    assert told(content.encode("cp1251")) == (row, ["Read as Windows-1251."])
+    assert told(content.encode()) == (row, [])
+
+
+@pytest.mark.parametrize(
+    ("login", "encoding"),
+    [
+        ("їжак", "koi8-u"),
+        ("Їжак", "koi8-u"),
+        ("їжак", "cp866"),
+        ("ЇЖАК", "cp1251"),  # small letters of KOI8-U look like this
+        ("café déjà", "latin-1"),
+        ("über Öl", "cp1252"),
+        ("zażółć gęślą", "cp1250"),
+    ],
+)
+def test_another_encoding_that_nobody_told_is_not_guessed(login, encoding):
+    """What isn't UTF-8 comes out as U+FFFD, which no cell may hold."""
+    rows, remarks = told(f"id\tlogin\n1\t{login}\n".encode(encoding))
+    assert "\ufffd" in rows[0].cells["login"]
+    assert remarks == []
+
+
+def test_one_bad_byte_at_the_end_makes_no_cp1251_of_utf8():
+    rows, remarks = told(b"id\tlogin\n" + "1\tЇжак\n".encode() * 10_000 + b"2\tx\xd0\n")
+    assert (rows[0].cells["login"], rows[-1].cells["login"], remarks) == ("Їжак", "x\ufffd", [])
+
+
+def test_cp1251_that_shows_only_late_is_recognised_in_little_memory():
+    class Counting(io.BytesIO):
+        most = 0
+
+        def read(self, size=-1):
+            content = super().read(size)
+            self.most = max(self.most, len(content))
+            return content
+
+    file = Counting(b"id\tlogin\n" + b"1\tanna\n" * 300_000 + "2\tЇжак\n".encode("cp1251"))
+    faults = Faults()
+    assert [row.cells["login"] for row in read_rows(file, COLUMNS, faults)][-1] == "Їжак"
+    assert faults.remarks == ["Read as Windows-1251."]
+    assert file.most <= 2**16
+
+
+@given(st.lists(st.text("абвгґдеєжзиіїйклмнопрстуфхцчшщьюя", min_size=1, max_size=9), min_size=1, max_size=9))
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+def test_small_letters_of_ukrainian_are_read_in_both_encodings(words):
+    content = "id\tlogin\n" + "".join(f"1\t{word}\n" for word in words)
+    for encoding in ("utf-8", "cp1251"):
+        rows, _remarks = told(content.encode(encoding))
+        assert [row.cells["login"] for row in rows] == words
+
+
+@pytest.mark.parametrize("line", ["sep=;\r\n", '"sep=;"\n', "SEP=;\n", "\ufeffsep=;\r\n"])
+def test_a_first_line_may_say_what_the_separator_is(line):
+    content = f"{line}id;login;note, or none\n1;anna;a,b,c\n"
+    assert told(content.encode()) == ([Row(3, ANNA.cells)], [])
+
+
+def test_any_sign_may_be_told_as_separator():
+    assert told(b"sep=|\nid|login\n1|anna\n") == ([Row(3, ANNA.cells)], [])
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_a_title_may_stand_above_the_header(kind):
+    table = [["Users, as of today, all"], ["id", "x"], [""], [" ID ", "Login"], ["1", "anna"]]
+    content = workbook(*table) if kind == "xlsx" else "\n".join(map(";".join, table)).encode()
+    rows = [Row(5, ANNA.cells)]
+    assert told(content) == (rows, ["The header is row 4; what is above it isn't read."])
+
+
+def test_a_header_below_many_rows_is_not_looked_for():
+    title = b"title\n" * 19
+    assert told(title + b"id,login\n1,anna\n")[0] == [Row(21, ANNA.cells)]
+    assert unreadable(b"title\n" + title + b"id,login\n1,anna\n") == [
+        Fault(1, column, "title", "each column once: id, login") for column in COLUMNS
+    ]
+
+
+def test_where_no_row_has_all_columns_the_fault_is_of_that_which_has_most():
+    assert unreadable(b"Users\n\nId;name\n1;anna\n") == [
+        Fault(3, "login", "Id, name", "each column once: id, login")
+    ]
+
+
+def test_faults_name_a_column_as_the_file_does():
+    faults = Faults()
+    rows = read_rows(io.BytesIO(b"ID,Login name,LOGIN\n1,x,anna\n"), COLUMNS, faults)
+    for row in rows:
+        faults.add(row.number, "login", row.cells["login"], "another")
+    assert faults.listed == [Fault(2, "LOGIN", "anna", "another")]
 
 
 def test_a_cell_in_quotes_may_hold_separators_quotes_and_line_ends():
@@ -150,8 +254,8 @@ def test_a_cell_to_the_right_of_the_header_is_a_fault_and_reading_goes_on():
 
 def test_every_column_that_is_missing_or_there_twice_is_a_fault():
     assert unreadable(b"\nid,name,ID,sum\n1,anna,1,1\n", columns=("id", "login", "sum")) == [
-        Fault(2, "id", "id, name, id, sum", "each column once: id, login, sum"),
-        Fault(2, "login", "id, name, id, sum", "each column once: id, login, sum"),
+        Fault(2, "id", "id, name, ID, sum", "each column once: id, login, sum"),
+        Fault(2, "login", "id, name, ID, sum", "each column once: id, login, sum"),
     ]
 
 
@@ -208,17 +312,17 @@ def test_a_workbook_gives_numbers_and_dates_as_they_are():
     ]
 
 
-def test_the_first_visible_sheet_is_read_and_named():
-    book = openpyxl.load_workbook(
-        io.BytesIO(workbook(["id", "login"], Users=[["id", "login"], ["1", "anna"]]))
-    )
+def test_the_first_visible_sheet_is_read_and_named_and_others_with_data_are_mentioned():
+    users = [["id", "login"], ["1", "anna"]]
+    book = openpyxl.load_workbook(io.BytesIO(workbook(["x"], Users=users, Empty=[], Old=[[], [None, 0]])))
     book.worksheets[0].sheet_state = "hidden"
     content = io.BytesIO()
     book.save(content)
-    faults = Faults()
-    content.seek(0)
-    assert list(read_rows(content, COLUMNS, faults)) == [ANNA]
-    assert faults.remarks == ["Read from the sheet “Users”."]
+    assert told(content.getvalue()) == (
+        [ANNA],
+        ["Read from the sheet “Users”.", "Other sheets with data aren't read: Sheet, Old."],
+    )
+    assert told(workbook(*users)) == ([ANNA], [])
 
 
 def test_a_formula_is_worth_what_the_workbook_keeps_of_it():
@@ -289,6 +393,47 @@ def test_a_broken_workbook_is_a_fault_of_the_file(content):
     assert fault.found.startswith("a workbook that can't be read (")
 
 
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [
+        (b"<row/>" * 5000, "tags and attributes"),
+        (b'<row r="3">' + b"<c></c>" * 5000 + b"</row>", "tags and attributes"),
+        (b'<row r="3"><c ' + b" ".join(b'a%d=""' % n for n in range(10_000)) + b"/></row>", "tags and attr"),
+        (b"<!--" + b"x" * 10 + b"-->", "comments or declarations"),
+        (b'<row r="3"><c a="' + b"x" * 600_000 + b'"/></row>', "longer texts"),
+    ],
+    ids=["rows", "cells", "attributes", "comment", "long attribute"],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_workbook_that_would_take_long_to_parse_is_refused_before(monkeypatch, more, found, encoding):
+    content = rewritten(
+        workbook(["id", "login"], ["1", "anna"]),
+        SHEET,
+        lambda xml: xml.replace(b"</sheetData>", more + b"</sheetData>").decode().encode(encoding),
+    )
+    monkeypatch.setattr("credits.files.load_workbook", None)
+    (fault,) = unreadable(content, max_marks=10_000)
+    assert found in fault.found
+    assert (fault.row, fault.column) == (None, None)
+
+
+def test_styles_count_more_than_cells_as_they_take_longer():
+    content = rewritten(
+        workbook(["id", "login"]),
+        "xl/styles.xml",
+        lambda xml: xml.replace(b"</fonts>", b"<font/>" * 500 + b"</fonts>"),
+    )
+    (fault,) = unreadable(content, max_marks=10_000)
+    assert fault.expected == "at most 10000"
+
+
+def test_pictures_in_a_workbook_do_not_count():
+    content = io.BytesIO(workbook(["id", "login"], ["1", "anna"]))
+    with zipfile.ZipFile(content, "a") as archive:
+        archive.writestr("xl/media/image1.png", b"\x89PNG" + b"<!=" * 100_000)
+    assert read(content.getvalue(), max_marks=10_000) == [ANNA]
+
+
 def test_any_other_archive_is_a_fault_of_the_file():
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
@@ -315,10 +460,10 @@ def test_entities_of_a_workbook_are_never_expanded():
 def test_rows_beyond_the_most_allowed_stop_reading(kind):
     table = [["id", "login"], ["1", "anna"], ["2", "bohdan"], ["3", "olena"]]
     content = workbook(*table) if kind == "xlsx" else "\n".join(map(",".join, table)).encode()
-    assert len(read(content, max_rows=4)) == 3
-    rows, stopped, faults = read_faulty(content, max_rows=3)
+    assert len(read(content, max_rows=3)) == 3
+    rows, stopped, faults = read_faulty(content, max_rows=2)
     assert (rows, stopped) == ([ANNA, Row(3, {"id": "2", "login": "bohdan"})], True)
-    assert faults.listed == [Fault(4, None, "more rows", "at most 3 rows")]
+    assert faults.listed == [Fault(4, None, "more rows", "at most 2 rows under the header")]
 
 
 def test_faults_beyond_the_limit_are_counted_alone():
@@ -426,7 +571,20 @@ def test_a_payment_is_a_kopeck_at_least():
         Amount(KOPECK).clean("0.00")
 
 
-@pytest.mark.parametrize("cell", ["01.06.2021", "2021-06-01", FIRST, MIDNIGHT])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "01.06.2021",
+        "1.6.2021",
+        "1.06.2021",
+        "2021-06-01",
+        "2021-06-01 00:00:00",
+        "2021-06-01T00:00",
+        "01.06.2021 00:00:00",
+        FIRST,
+        MIDNIGHT,
+    ],
+)
 def test_a_day_has_two_forms_in_text_and_is_a_date_in_a_workbook(cell):
     assert Day().clean(cell) == FIRST
     assert Month().clean(cell) == FIRST
@@ -436,13 +594,18 @@ def test_a_day_has_two_forms_in_text_and_is_a_date_in_a_workbook(cell):
     "cell",
     [
         "",
-        "1.6.2021",
+        "001.6.2021",
+        "2021-6-1",
+        "1/6/2021",
         "01/06/2021",
         "06.2021",
         "2021-06",
         "20210601",
-        "2021-06-01 00:00",
+        "2021-06-01 12:00:00",
+        "2021-06-01 00:00:01",
+        "2021-06-01 ",
         "01.06.21",
+        "1.6.21",
         "٠١.٠٦.٢٠٢١",
         "31.06.2021",
         "29.02.2021",

@@ -618,11 +618,18 @@ def test_cp1251_is_read_when_it_is_asked_for(tmp_path):
     assert dict(Dictionary.objects.values_list()) == builders.NAMES
 
 
-def test_cp1251_that_nobody_asked_for_is_a_fault(tmp_path):
+def test_cp1251_that_nobody_asked_for_is_recognised_and_said(tmp_path):
+    said = load(encoded(tmp_path, "cp1251"))
+    assert dict(Dictionary.objects.values_list()) == builders.NAMES
+    assert "dictionary.csv: Read as Windows-1251." in said
+
+
+def test_another_encoding_that_nobody_asked_for_is_a_fault(tmp_path):
     """A letter of it is no UTF-8, or begins what the next doesn't end."""
-    assert refused(encoded(tmp_path, "cp1251"))[0] == [
-        f"dictionary.csv, row {row}, column name, found '{found}', expected {NAME}"
-        for row, found in enumerate(("�" * 3, "�" * 7, "�" * 6, "�" * 3), 2)
+    assert refused(encoded(tmp_path, "koi8-u"))[0] == [
+        f"dictionary.csv, row {row}, column name, found '{name.encode('koi8-u').decode(errors='replace')}', "
+        f"expected {NAME}"
+        for row, name in enumerate(builders.NAMES.values(), 2)
     ]
 
 

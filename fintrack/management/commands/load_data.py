@@ -40,22 +40,24 @@ SUFFIXES = {".csv", ".tsv", ".txt", ".xlsx"}
 class Command(BaseCommand):
     help = (
         "Load users, credits, payments, dictionary and plans from a folder: all five files or nothing. "
-        "CSV (tab, semicolon or comma; UTF-8 or UTF-16) or XLSX, told apart by content. What is in the "
-        "database and not in the files stays."
+        "CSV (tab, semicolon or comma; UTF-8, UTF-16 or Windows-1251) or XLSX, told apart by content. "
+        "What is in the database and not in the files stays."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("directory", type=Path, metavar="DIR")
         parser.add_argument(
-            "--encoding", default="utf-8", help="of text files without a byte order mark, such as cp1251"
+            "--encoding",
+            help="of text files without a byte order mark, such as koi8-u; "
+            "without it UTF-8 and Windows-1251 (cp1251) are told apart",
         )
         parser.add_argument(
             "--replace", action="store_true", help="empty the five tables first, in the same transaction"
         )
 
-    def handle(self, directory: Path, encoding: str, replace: bool, **options: Any) -> None:
+    def handle(self, directory: Path, encoding: str | None, replace: bool, **options: Any) -> None:
         try:
-            "".encode(encoding)
+            "".encode("utf-8" if encoding is None else encoding)
         except LookupError:
             raise CommandError(_("Unknown encoding: %s") % encoding) from None
         files = find_files(directory)
@@ -77,6 +79,8 @@ class Command(BaseCommand):
             ) from error
         for stem, path in files.items():
             self.stdout.write(f"{path.name}: {counts[stem]}")
+            for remark in faults[stem].remarks:
+                self.stdout.write(f"{path.name}: {remark}")
 
     def refusal(self, files: dict[str, Path], faults: dict[str, Faults]) -> CommandError:
         """Lists every fault; the first ones of each file in full."""
@@ -120,7 +124,7 @@ def empty_tables() -> dict[str, int]:
 
 
 def load(
-    files: dict[str, Path], encoding: str, removed: dict[str, int]
+    files: dict[str, Path], encoding: str | None, removed: dict[str, int]
 ) -> tuple[dict[str, Counts], dict[str, Faults]]:
     """Store every row that is right, and find every fault; in the caller's transaction."""
     counts = {}
