@@ -1,27 +1,21 @@
 """What staff see of the book and of its trail."""
 
-from decimal import Decimal
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
-from django.forms import Form
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from .book_admin import BookAdmin, CappedPaginator, ShownRows
+from .book_admin import BookAdmin, CappedPaginator, ShownRows, warn
 from .models import Borrower, Credit, Dictionary, Payment
+from .money import grouped
 from .resources import BorrowerResource, CreditResource, DictionaryResource, PaymentResource
 from .trail import Change, Load
-
-
-def money(amount: Decimal) -> str:
-    return number_format(amount, decimal_pos=2, force_grouping=True)
 
 
 class CreditInline(ShownRows):
@@ -32,8 +26,8 @@ class CreditInline(ShownRows):
         "issuance_date",
         "return_date",
         "actual_return_date",
-        "body",
-        "percent",
+        "amount",
+        "interest",
     )
     can_delete = False
 
@@ -42,6 +36,14 @@ class CreditInline(ShownRows):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    @admin.display(description=_("body"))
+    def amount(self, row: Credit) -> str:
+        return grouped(row.body)
+
+    @admin.display(description=_("interest"))
+    def interest(self, row: Credit) -> str:
+        return grouped(row.percent)
 
 
 @admin.register(Borrower)
@@ -69,7 +71,7 @@ class BorrowerAdmin(BookAdmin):
 
     @admin.display(description=_("lent in all"))
     def lent(self, row: Borrower) -> str:
-        return money(row.lent)
+        return grouped(row.lent)
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -132,32 +134,23 @@ class CreditAdmin(BookAdmin):
 
     @admin.display(description=_("body"), ordering="body")
     def amount(self, row: Credit) -> str:
-        return money(row.body)
+        return grouped(row.body)
 
     @admin.display(description=_("interest"), ordering="percent")
     def interest(self, row: Credit) -> str:
-        return money(row.percent)
+        return grouped(row.percent)
 
     @admin.display(description=_("body paid"))
     def paid_body(self, row: Credit) -> str:
-        return money(row.body_payments)
+        return grouped(row.body_payments)
 
     @admin.display(description=_("interest paid"))
     def paid_interest(self, row: Credit) -> str:
-        return money(row.percent_payments)
+        return grouped(row.percent_payments)
 
-    def save_related(self, request: HttpRequest, form: Form, formsets: Any, change: bool) -> None:
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
-        warn_if_overpaid(request, form.instance)  # type: ignore[attr-defined]
-
-
-def warn_if_overpaid(request: HttpRequest, credit: Credit) -> None:
-    names = {"body": _("body"), "percent": _("interest")}
-    for kind, amount in credit.overpaid().items():
-        text = _(
-            "Credit %(id)d: %(amount)s more was paid for %(kind)s than is owed. It is stored all the same."
-        )
-        messages.warning(request, text % {"id": credit.pk, "amount": money(amount), "kind": names[kind]})
+        warn(request, form.instance, form.instance.doubts_of_payments())
 
 
 @admin.register(Payment)
@@ -184,11 +177,12 @@ class PaymentAdmin(BookAdmin):
 
     @admin.display(description=_("sum"), ordering="sum")
     def amount(self, row: Payment) -> str:
-        return money(row.sum)
+        return grouped(row.sum)
 
-    def save_model(self, request: HttpRequest, obj: Payment, form: Form, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        warn_if_overpaid(request, obj.credit)
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        credit = form.instance.credit
+        warn(request, credit, credit.doubts_of_payments())
 
 
 @admin.register(Dictionary)

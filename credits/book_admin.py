@@ -11,12 +11,15 @@ from uuid import uuid4
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.options import BaseModelAdmin
 from django.contrib.admin.utils import label_for_field, unquote
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db import DatabaseError
+from django.core.validators import MinValueValidator
+from django.db import DatabaseError, models
 from django.db.models import Model, QuerySet
+from django.forms.models import apply_limit_choices_to_to_formfield
 from django.http import (
     FileResponse,
     Http404,
@@ -40,7 +43,8 @@ from openpyxl import Workbook
 
 from fintrack.merging import MergingAdmin, MergingModelForm, MergingRows, said
 
-from .files import Faults, Faulty, csv_text
+from .fields import AmountField, DayField
+from .files import Faults, Faulty, csv_text, workbook_cell
 from .loading import Differs, load_file, preview_file
 from .models import Dictionary
 from .money import MoneySum
@@ -139,16 +143,33 @@ class UploadForm(ImportForm):
         return file
 
 
-class PlainKinds:
-    """What a payment or a plan is about is chosen among two: no pop-ups beside it."""
+class BookFields(BaseModelAdmin):
+    """Dates and amounts as files have them; of the kinds of money the two that fit, without pop-ups."""
+
+    formfield_overrides = {
+        models.DateField: {"form_class": DayField},
+        models.DecimalField: {"form_class": AmountField},
+    }
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
+        if isinstance(db_field, models.DecimalField):
+            kwargs["least"] = max(v.limit_value for v in db_field.validators if type(v) is MinValueValidator)
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
         if db_field.related_model is Dictionary:
             for pop_up in ("add", "change", "delete", "view"):
                 setattr(field.widget, f"can_{pop_up}_related", False)
+            apply_limit_choices_to_to_formfield(field)
             field.choices = list(field.choices)  # asked for once, not for each row of a form
         return field
+
+
+def warn(request: HttpRequest, row: Model, doubts: Iterable[tuple[str, Any]]) -> None:
+    """Tell what is doubtful about a row that has just been stored."""
+    for name, doubt in doubts:
+        field: Any = row._meta.get_field(name)
+        values = {"row": capfirst(f"{row._meta.verbose_name} {row}"), "field": field.verbose_name}
+        text = _("%(row)s, %(field)s: %(doubt)s It is stored all the same.")
+        messages.warning(request, text % (values | {"doubt": doubt}))
 
 
 class BookForm(MergingModelForm):
@@ -156,7 +177,7 @@ class BookForm(MergingModelForm):
         return last_touch(self.instance, name)
 
 
-class BookAdmin(PlainKinds, ImportExportMixin, MergingAdmin):
+class BookAdmin(BookFields, ImportExportMixin, MergingAdmin):
     """A table of the book.
 
     resource_classes: the first reads and writes the table's file, others only read.
@@ -197,6 +218,16 @@ class BookAdmin(PlainKinds, ImportExportMixin, MergingAdmin):
         rows: Any = queryset
         return rows.found(term) if term else rows, False
 
+    # Forms
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        stored = [form.instance]
+        for rows in formsets:
+            stored += [*rows.new_objects, *(row for row, fields in rows.changed_objects)]
+        for row in stored:
+            warn(request, row, row.doubts(timezone.localdate()))
+
     # Deletion
 
     def delete_view(
@@ -209,7 +240,7 @@ class BookAdmin(PlainKinds, ImportExportMixin, MergingAdmin):
             now = f"{last.pk}" if last else ""
             if last and request.POST.get("seen", now) != now:
                 text = _("%(who)s changed this meanwhile (%(what)s). Look before you delete.")
-                what = ", ".join(f"{name} {old} → {new}" for name, (old, new) in last.fields.items())
+                what = ", ".join(f"{name} {old} → {new}" for name, old, new in last.shown())
                 messages.error(request, text % {"who": said(last), "what": what})
                 return HttpResponseRedirect(request.path)
             return super().delete_view(request, object_id, {"seen": now} | (extra_context or {}))
@@ -375,7 +406,7 @@ class BookAdmin(PlainKinds, ImportExportMixin, MergingAdmin):
         return TemplateResponse(request, self.object_history_template, context)
 
 
-class ShownRows(PlainKinds, admin.TabularInline):
+class ShownRows(BookFields, admin.TabularInline):
     """Rows that belong to an object, the latest ones."""
 
     most = 50
@@ -420,7 +451,7 @@ def workbook_download(resource: BookResource, rows: Iterable[Any]) -> FileRespon
     sheet.freeze_panes = "A2"
     sheet.append(resource.columns())
     for row in rows:
-        sheet.append(resource.typed(row))
+        sheet.append([workbook_cell(sheet, value) for value in resource.typed(row)])
     file = TemporaryFile()  # noqa: SIM115  # the response closes it
     book.save(file)
     file.seek(0)

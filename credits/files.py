@@ -7,13 +7,15 @@ import re
 import zipfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from functools import partial
 from itertools import islice
 from typing import IO, Any, BinaryIO, NamedTuple
 
 from django.utils.translation import gettext_lazy as _
 from openpyxl import load_workbook
+from openpyxl.cell import WriteOnlyCell
 
 MAX_COLUMNS = 100
 MAX_ROWS = 1_048_576  # of an XLSX sheet
@@ -127,6 +129,16 @@ def unguarded(text: str) -> str:
 def is_formula(text: str) -> bool:
     # With apostrophes before it, or else a text that has one of its own would come back without it.
     return text.lstrip("'").startswith(("=", "+", "-", "@", "\t", "\r"))
+
+
+# How a workbook shows the values of a type.
+NUMBER_FORMATS = {Decimal: "#,##0.00", date: "yyyy-mm-dd", int: "0"}
+
+
+def workbook_cell(sheet: Any, value: Any) -> Any:
+    cell = WriteOnlyCell(sheet, value)
+    cell.number_format = NUMBER_FORMATS.get(type(value), "General")
+    return cell
 
 
 class Line:

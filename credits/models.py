@@ -12,7 +12,7 @@ from django.db.models import Count, F, Max, Min, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Greatest, Left, Lower, Round
 from django.utils.translation import gettext_lazy as _
 
-from .money import KOPECK, MONEY, ZERO, ComparableMoneySum, MoneySum, WholeKopecks, shown
+from .money import KOPECK, MONEY, ZERO, ComparableMoneySum, MoneySum, WholeKopecks, grouped
 from .trail import Change, Load, LoadIds, Upload  # noqa: F401  # tables of this app
 from .writing import BookModel, BookQuerySet, Lock  # noqa: F401
 
@@ -290,14 +290,18 @@ class Credit(BookModel):
     def doubts(self, today: date) -> Iterator[tuple[str, Any]]:
         yield from super().doubts(today)
         if self.percent > self.body * TIMES_BODY:
-            values = {"interest": shown(self.percent), "times": TIMES_BODY, "body": shown(self.body)}
+            values = {"interest": grouped(self.percent), "times": TIMES_BODY, "body": grouped(self.body)}
             yield "percent", _("%(interest)s is more than %(times)d times the body, %(body)s.") % values
 
-    def overpaid(self) -> dict[str, Decimal]:
-        """{"body": amount, "percent": amount} paid beyond what is owed, where it is."""
-        paid = Credit.objects.with_payments().get(pk=self.pk)
-        beyond = {"body": paid.body_payments - paid.body, "percent": paid.percent_payments - paid.percent}
-        return {name: amount for name, amount in beyond.items() if amount > 0}
+    def doubts_of_payments(self) -> Iterator[tuple[str, Any]]:
+        """What is doubtful beside the payments that are stored: too much paid, or closed with a debt."""
+        stored = Credit.objects.with_payments().get(pk=self.pk)
+        for name in ("body", "percent"):
+            owed = getattr(stored, name) - getattr(stored, f"{name}_payments")
+            if owed < 0:
+                yield name, _("%s more was paid than is owed.") % grouped(-owed)
+            elif owed > 0 and stored.is_closed:
+                yield name, _("%s is unpaid, though the credit is closed.") % grouped(owed)
 
     @property
     def is_closed(self) -> bool:

@@ -17,7 +17,7 @@ def rounded(value: Decimal) -> Decimal:
     return value.quantize(KOPECK, ROUND_HALF_UP) or ZERO
 
 
-def shown(amount: Decimal) -> str:
+def grouped(amount: Decimal) -> str:
     """The amount as people read it on a screen."""
     return number_format(amount, decimal_pos=2, force_grouping=True)
 

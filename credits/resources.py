@@ -18,7 +18,7 @@ from import_export.widgets import Widget
 from .files import Faults, Row, guarded, unguarded
 from .loading import Batch, Doubtful
 from .models import Borrower, Credit, Dictionary, Payment
-from .money import KOPECK, ZERO, rounded, shown
+from .money import KOPECK, ZERO, grouped, rounded
 
 MAX_ID = 2**63 - 1
 MAX_AMOUNT = Decimal(10**12)
@@ -114,7 +114,7 @@ class Day(Cell):
         return day if day and 1900 <= day.year <= 2999 else None
 
     def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
-        return "" if value is None else f"{value:%d.%m.%Y}"
+        return "" if value is None else value.isoformat()
 
 
 @lru_cache(maxsize=4096)  # a book has many rows and few days
@@ -329,7 +329,7 @@ class CreditResource(BookResource):
             row = changed[credit.pk]
             owed = row.item.body - credit.body_payments
             if row.item.is_closed and not credit.is_closed and owed > 0:
-                yield row.number, "actual_return_date", _("%s of the body isn't paid.") % shown(owed)
+                yield row.number, "actual_return_date", _("%s of the body isn't paid.") % grouped(owed)
 
 
 class PaymentResource(BookResource):
@@ -378,7 +378,7 @@ class PaymentResource(BookResource):
             beyond += self.added[credit.pk, row.item.type_id]
             if beyond > 0:
                 text = _("With it %(amount)s more is paid for %(what)s than is owed.")
-                yield row.number, "sum", text % {"amount": shown(beyond), "what": what}
+                yield row.number, "sum", text % {"amount": grouped(beyond), "what": what}
 
 
 class DictionaryResource(BookResource):

@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy as _
 
 from fintrack.trail import actor
 
-from .money import ZERO, rounded
+from .money import ZERO, grouped, rounded
 
 Values = dict[str, Any]  # of a row: {field: value}
 
@@ -141,16 +141,21 @@ class Change(Record):
     def __str__(self) -> str:
         return f"{self.get_table_display()} {self.object_id}: {self.get_action_display()}"
 
+    def shown(self) -> Iterator[tuple[str, Any, Any]]:
+        """(field, before, after), as people read them."""
+        money = {field.attname for field in money_fields(apps.get_model(self.table))}
+
+        def text(name: str, value: Any) -> Any:
+            if value is None:
+                return "–"
+            return grouped(Decimal(value)) if name in money else value
+
+        for name, (before, after) in self.fields.items():
+            yield name, text(name, before), text(name, after)
+
     def as_items(self) -> SafeString:
         """Each field with its value before and after, as items of a list."""
-        return format_html_join(
-            "",
-            "<li>{}: {} → {}</li>",
-            (
-                (name, *("–" if value is None else value for value in pair))
-                for name, pair in self.fields.items()
-            ),
-        )
+        return format_html_join("", "<li>{}: {} → {}</li>", self.shown())
 
 
 class Upload(models.Model):
@@ -182,6 +187,10 @@ def last_touch(row: models.Model, name: str) -> Record | None:
 
 def columns(model: type[models.Model]) -> list[str]:
     return [field.attname for field in model._meta.concrete_fields]
+
+
+def money_fields(model: type[models.Model]) -> list[Any]:
+    return [field for field in model._meta.concrete_fields if isinstance(field, models.DecimalField)]
 
 
 def stored_values(model: type[models.Model], pks: Iterable[Any]) -> dict[Any, Values]:
@@ -241,9 +250,7 @@ class LoadRecord:
             removed=removed,
         )
         self.names = columns(model)
-        self.money = {
-            f.attname: ZERO for f in model._meta.concrete_fields if isinstance(f, models.DecimalField)
-        }
+        self.money = {field.attname: ZERO for field in money_fields(model)}
         self.rows = hashlib.sha256()
 
     @contextmanager

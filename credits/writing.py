@@ -13,7 +13,7 @@ from django.db.utils import NotSupportedError
 from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
 
-from .money import shown
+from .money import grouped
 from .trail import given_values, record_changes, record_rows, stored_values
 
 # What is beyond these is allowed, but likely a slip of the pen. A credit of the first real book has a body of
@@ -217,7 +217,7 @@ class BookModel(models.Model):
                     years = {"day": value, "years": YEARS_AHEAD}
                     yield field.name, _("%(day)s is more than %(years)d years ahead.") % years
             elif isinstance(field, models.DecimalField) and value and value >= self.much:
-                amounts = {"amount": shown(value), "much": shown(self.much)}
+                amounts = {"amount": grouped(value), "much": grouped(self.much)}
                 yield field.name, _("%(amount)s is unusually much: %(much)s or more.") % amounts
 
 

@@ -6,6 +6,7 @@ changed the same field to different values, nothing is stored and the editor is 
 
 import json
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 
 from .models import IdempotencyKey
@@ -107,6 +109,8 @@ def in_words(field: forms.Field, raw: Any) -> str:
         value = raw
     if value in field.empty_values:
         return str(_("empty"))
+    if isinstance(value, Decimal):
+        return number_format(value, force_grouping=True)
     return ", ".join(map(str, value)) if isinstance(value, list | models.QuerySet) else str(value)
 
 

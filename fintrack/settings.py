@@ -269,6 +269,7 @@ LOGGING = {
 # Language and time
 
 LANGUAGE_CODE = "en"
+FORMAT_MODULE_PATH = "fintrack.formats"
 TIME_ZONE = env.str("TIME_ZONE", default="Europe/Kyiv")  # "today" is the date there
 USE_TZ = True
 

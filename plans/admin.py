@@ -12,8 +12,8 @@ from django.urls.converters import IntConverter
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from credits.admin import money
-from credits.book_admin import BookAdmin
+from credits.book_admin import BookAdmin, warn
+from credits.money import grouped
 from credits.writing import writing
 from fintrack.merging import CAME_TWICE, NotStored, once, stored_once
 
@@ -48,7 +48,7 @@ class PlanAdmin(BookAdmin):
 
     @admin.display(description=_("sum"), ordering="sum")
     def amount(self, row: Plan) -> str:
-        return money(row.sum)
+        return grouped(row.sum)
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.year_view)
@@ -70,7 +70,10 @@ class PlanAdmin(BookAdmin):
                 raise NotStored(form)
             for change in form.moved.values():
                 messages.info(request, change)
-            return form.save()
+            done = form.save()
+            for plan in form.stored:
+                warn(request, plan, plan.doubts(timezone.localdate()))
+            return done
 
         if request.method == "POST":
             try:

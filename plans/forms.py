@@ -6,11 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
-from django.core.validators import MinValueValidator
 from django.forms import BoundField
 
+from credits.fields import AmountField
 from credits.models import Credit, Dictionary, Payment, Total
-from credits.money import MONEY, ZERO
+from credits.money import ZERO
 from credits.trail import Change, Record, last_touch
 from fintrack.merging import MergingForm
 
@@ -35,16 +35,15 @@ class YearForm(MergingForm, forms.Form):
         """With data, within the transaction that saves: the year's plans are locked."""
         super().__init__(data)
         self.year = year
+        self.stored: list[Plan] = []
         plans = self.plans_of(year) if data is None else self.plans_of(year).select_for_update()
         self.plans = {f"{p.category_id}-{p.period.month}": p for p in plans}
         for category in CATEGORIES:
             for month in range(1, 13):
                 plan = self.plans.get(f"{category}-{month}")
-                self.fields[f"{category}-{month}"] = forms.DecimalField(
-                    **MONEY,
+                self.fields[f"{category}-{month}"] = AmountField(
+                    least=ZERO,
                     required=False,
-                    localize=False,
-                    validators=[MinValueValidator(ZERO)],
                     initial=plan and plan.sum,
                     label=f"{year}-{month:02}",
                     widget=forms.TextInput(attrs={"inputmode": "decimal", "class": "plan-sum"}),
@@ -73,7 +72,7 @@ class YearForm(MergingForm, forms.Form):
         for name in self.changed_data:
             amount, plan = self.cleaned_data[name], self.plans.get(name)
             if plan is None and amount is not None:
-                Plan.objects.create(**self.key(name), sum=amount)
+                self.stored.append(Plan.objects.create(**self.key(name), sum=amount))
                 done["added"] += 1
             elif plan is not None and amount is None:
                 plan.delete()
@@ -81,6 +80,7 @@ class YearForm(MergingForm, forms.Form):
             elif plan is not None and plan.sum != amount:
                 plan.sum = amount
                 plan.save()
+                self.stored.append(plan)
                 done["changed"] += 1
         return done
 

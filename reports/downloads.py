@@ -1,8 +1,6 @@
 """A report's rows as files: CSV, streamed, and XLSX, with totals and a sheet that explains it."""
 
 from collections.abc import Iterable
-from datetime import date
-from decimal import Decimal
 from io import BytesIO
 from operator import attrgetter
 from typing import Any
@@ -13,11 +11,10 @@ from django.utils.http import content_disposition_header
 from django.utils.text import get_valid_filename
 from django.utils.translation import gettext as _
 from openpyxl import Workbook
-from openpyxl.cell import WriteOnlyCell
 from openpyxl.styles import Alignment, Font
 from openpyxl.utils import get_column_letter
 
-from credits.files import csv_text, guarded
+from credits.files import csv_text, guarded, workbook_cell
 from fintrack.api import Refused
 
 from .listing import Listing
@@ -26,7 +23,6 @@ from .report import Report
 
 MAX_XLSX_ROWS = 100_000
 TYPES = {CSV: "text/csv", XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}
-FORMATS = {Decimal: "#,##0.00", date: "yyyy-mm-dd", int: "0"}
 
 
 def csv_download(
@@ -79,8 +75,7 @@ def xlsx_download(report: Report, rows: list[Any], params: dict[str, Any]) -> Fi
 
 
 def cell(sheet: Any, value: Any, font: Font | None = None) -> Any:
-    made = WriteOnlyCell(sheet, guarded(value))
-    made.number_format = FORMATS.get(type(value), "General")
+    made = workbook_cell(sheet, guarded(value))
     made.alignment = Alignment(vertical="top", wrap_text=isinstance(value, str) and len(value) > 60)
     if font:
         made.font = font

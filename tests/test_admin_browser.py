@@ -7,6 +7,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from openpyxl import Workbook
 from playwright.sync_api import Page, expect, sync_playwright
 
@@ -81,7 +82,7 @@ def figures(page: Page, month: str) -> list[str]:
     empty = beside.locator(".empty").count()
     total = "0.00 0.00" if empty else beside.locator("tfoot tr").first.inner_text()
     beside.close()
-    return re.findall(r"\d[\d,]*\.\d\d", total)
+    return [amount.replace("\u00a0", " ") for amount in re.findall(r"\d[\d\u00a0]*\.\d\d", total)]
 
 
 def upload(page: Page, table: str, name: str, content: bytes) -> None:
@@ -127,15 +128,42 @@ def test_editor_adds_a_credit_and_payments_and_reads_which_rules_are_broken(page
     page.select_option("[name=payments-1-type]", "2")
     page.fill("[name=payments-1-sum]", "60")
     save(page)
-    expect(page.locator(".messagelist .warning")).to_contain_text("10.00 more was paid for interest")
+    expect(page.locator(".messagelist .warning")).to_contain_text(
+        "interest: 10.00 more was paid than is owed."
+    )
     shown = figures(page, "2021-06")
-    assert "1,000.00" in shown
+    assert "1 000.00" in shown
     assert "460.50" in shown
 
     page.goto("/admin/credits/credit/")
     page.click("#result_list .field-id a")
     page.click("a.historylink")
     expect(page.locator("#change-history")).to_contain_text("issuance_date: – → 2021-06-10")
+
+
+def test_editor_picks_a_day_in_the_calendar_and_types_one_as_in_a_file(page):
+    credit = builders.credit("2021-01-01", 5000)
+    page.goto(f"/admin/credits/credit/{credit.pk}/change/")
+    page.click(".field-actual_return_date .date-icon")
+    page.locator(".calendarbox:visible .calendar").get_by_role("link", name="15", exact=True).click()
+    today = timezone.localdate()
+    expect(page.locator("[name=actual_return_date]")).to_have_value(f"{today:%Y-%m}-15")
+    page.fill("[name=actual_return_date]", "05.02.2021")
+    page.fill("[name=body]", "1 234,50")
+    page.fill("[name=percent]", "05/02")
+    save(page)
+    expect(page.locator(".field-percent .errorlist")).to_have_text(
+        "Expected an amount of 0.00 or more, at most 12 digits and 2 decimals."
+    )
+    page.fill("[name=percent]", "0")
+    save(page)
+    expect(page.locator(".messagelist .warning")).to_have_text(
+        f"Credit {credit.pk}, body: 1 234.50 is unpaid, though the credit is closed. "
+        "It is stored all the same."
+    )
+    row = page.locator("#result_list tbody tr")
+    expect(row.locator(".field-actual_return_date")).to_have_text("2021-02-05")
+    expect(row.locator(".field-amount")).to_have_text("1 234.50")
 
 
 def test_editor_loads_payments_through_a_preview_and_exports_them_unchanged(page):
@@ -155,10 +183,10 @@ def test_editor_loads_payments_through_a_preview_and_exports_them_unchanged(page
     upload(page, "credits/payment", "payments.csv", content)
     page.click("input[value=Preview]")
     expect(page.locator(".counts")).to_have_text(re.compile(r"300 new\s+0 changed\s+0 unchanged"))
-    assert "45,225.00" not in figures(page, "2021-06")
+    assert "45 225.00" not in figures(page, "2021-06")
     page.click("input[name=confirm]")
     expect(page.locator(".messagelist .success")).to_contain_text("payments.csv: 300 new")
-    assert "45,225.00" in figures(page, "2021-06")  # 1 + … + 300 and 300 × 0.25
+    assert "45 225.00" in figures(page, "2021-06")  # 1 + … + 300 and 300 × 0.25
 
     for kind in ("csv", "xlsx"):
         page.goto("/admin/credits/payment/")
@@ -194,16 +222,16 @@ def test_editor_loads_a_workbook_of_plans_and_fills_the_year(page):
     page.click("input[name=confirm]")
     expect(page.locator(".messagelist .success")).to_contain_text("plans.xlsx: 2 new")
     page.goto("/reports/year-performance/?year=2021")
-    expect(page.locator("tbody")).to_contain_text("1,000.00")
+    expect(page.locator("tbody")).to_contain_text("1 000.00")
 
     page.goto("/admin/plans/plan/year/2022/")
     row = page.locator("table.year tbody tr").nth(5)
-    expect(row).to_contain_text(re.compile(r"2022-06\s+1,000\.000\.002\.500\.00"))
+    expect(row).to_contain_text(re.compile(r"2022-06\s+1\s000\.000\.002\.500\.00"))
     page.fill("[name='3-6']", "1200")
     page.fill("[name='4-6']", "-1")
     page.click("input[value='Save the year']")
     expect(page.locator("table.year .errorlist")).to_have_text(
-        "Ensure this value is greater than or equal to 0.00."
+        "Expected an amount of 0.00 or more, at most 12 digits and 2 decimals."
     )
     page.fill("[name='4-6']", "")
     page.click("input[value='Save the year']")
@@ -211,7 +239,7 @@ def test_editor_loads_a_workbook_of_plans_and_fills_the_year(page):
         "2022: 1 plans added, 0 changed, 0 deleted."
     )
     page.goto("/reports/plans-performance/?check_date=2022-06-30")
-    expect(page.locator("tbody").first).to_contain_text("1,200.00")
+    expect(page.locator("tbody").first).to_contain_text("1 200.00")
     page.goto("/admin/plans/plan/year/2022/")
     page.fill("[name='3-6']", "")
     page.click("input[value='Save the year']")
@@ -219,7 +247,7 @@ def test_editor_loads_a_workbook_of_plans_and_fills_the_year(page):
         "2022: 0 plans added, 0 changed, 1 deleted."
     )
     page.goto("/reports/plans-performance/?check_date=2022-06-30")
-    expect(page.locator("tbody")).not_to_contain_text("1,200.00")
+    expect(page.locator("tbody")).not_to_contain_text("1 200.00")
 
 
 def test_of_two_editors_neither_undoes_the_others_work(page, live_server):

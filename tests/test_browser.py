@@ -28,6 +28,7 @@ from credits.writing import writing
 from fintrack.access import ANALYST
 from reports import listing
 from reports.models import DataStamp
+from reports.templatetags.figures import count, money
 
 from . import builders
 
@@ -195,12 +196,12 @@ def test_from_the_overview_to_the_borrower(book, walked):
         visitor.go("/")
         visitor.look("Sign in")
         visitor.sign_in()
-        # Issued in June 2021: 1,500.50 of 3,000, of which 2,000 were due by the 20th; 800 a year before.
+        # Issued in June 2021: 1 500.50 of 3,000, of which 2,000 were due by the 20th; 800 a year before.
         june = (
-            "1,500.50 2021-06-01 – 2021-06-20 Plan 3,000.00 Done 50.02 % Pace 75.03 % Year on year +87.56 %"
+            "1 500.50 2021-06-01 – 2021-06-20 Plan 3 000.00 Done 50.02 % Pace 75.03 % Year on year +87.56 %"
         )
         year = (
-            "2,550.50 2021-01-01 – 2021-06-20 Plan 4,000.00 Done 63.76 % Pace 85.02 % Year on year +218.81 %"
+            "2 550.50 2021-01-01 – 2021-06-20 Plan 4 000.00 Done 63.76 % Pace 85.02 % Year on year +218.81 %"
         )
         visitor.look("Overview at 2021-06-20")
         overview = visitor.seen[-1].replace("\n", " ")
@@ -210,28 +211,28 @@ def test_from_the_overview_to_the_borrower(book, walked):
         visitor.click("2021")
         visitor.look(
             "Year performance 2021",
-            "2021-05 12 1,000.00 1,050.00 105.00 % 41.17 % 0 0.00 0.00 – 0.00 %",
-            "2021-06 1 3,000.00 1,500.50 50.02 % 58.83 % 2 2,000.00 1,249.75 62.49 % 100.00 %",
-            "Total 13 4,000.00 2,550.50 63.76 % 100.00 % 2 2,000.00 1,249.75 62.49 % 100.00 %",
+            "2021-05 12 1 000.00 1 050.00 105.00 % 41.17 % 0 0.00 0.00 – 0.00 %",
+            "2021-06 1 3 000.00 1 500.50 50.02 % 58.83 % 2 2 000.00 1 249.75 62.49 % 100.00 %",
+            "Total 13 4 000.00 2 550.50 63.76 % 100.00 % 2 2 000.00 1 249.75 62.49 % 100.00 %",
         )
         visitor.click("Beside the year before")
-        visitor.look("Year on year 2020 – 2021", "2021-06 2021-06-20 1,500.50 800.00 +87.56 %")
+        visitor.look("Year on year 2020 – 2021", "2021-06 2021-06-20 1 500.50 800.00 +87.56 %")
         visitor.click("Against plan")
         visitor.click("2021-06")
         visitor.look(
             "June 2021",
-            "2021-06-20 0 0.00 1,500.50 2,000.00 50.02 % 1 15.25 1,249.75 1,333.33 62.49 %",
-            "Total 1 1,500.50 1,500.50 3,000.00 50.02 % 2 1,249.75 1,249.75 2,000.00 62.49 %",
+            "2021-06-20 0 0.00 1 500.50 2 000.00 50.02 % 1 15.25 1 249.75 1 333.33 62.49 %",
+            "Total 1 1 500.50 1 500.50 3 000.00 50.02 % 2 1 249.75 1 249.75 2 000.00 62.49 %",
         )
-        visitor.click("1,249.75", within="tfoot")
-        visitor.look("Payments", "2 found, 1,249.75 in all.", "відсотки 15.25", "тіло 1,234.50")
+        visitor.click("1 249.75", within="tfoot")
+        visitor.look("Payments", "2 found, 1 249.75 in all.", "відсотки 15.25", "тіло 1 234.50")
         visitor.follow(visitor.page.locator(f"tbody a[href$='/{book['anna'].pk}/']").first)
-        visitor.look("anna", "1,500.50 1,234.50 266.00 20.00 15.25 4.75")
+        visitor.look("anna", "1 500.50 1 234.50 266.00 20.00 15.25 4.75")
 
         visitor.go("/reports/month/?month=2021-06")
         visitor.click("← May 2021")
         visitor.click("12")
-        visitor.look("Credits", "12 found, 1,050.00 in all.", "Page 1")
+        visitor.look("Credits", "12 found, 1 050.00 in all.", "Page 1")
 
     walked(walk)
 
@@ -240,16 +241,16 @@ def test_plans_from_month_end_to_month_end(book, walked):
     def walk(visitor: Visitor) -> None:
         visitor.go("/reports/plans-performance/?check_date=2021-06-20")
         visitor.sign_in()
-        # 1,499.50 in ten days; 2,250.75 a month at this rate.
+        # 1 499.50 in ten days; 2 250.75 a month at this rate.
         visitor.look(
             "Plans performance at 2021-06-20",
-            "видача 3,000.00 1,500.50 50.02 % 2,000.00 75.03 % 2,250.75 149.95 10",
-            "збір 2,000.00 1,249.75 62.49 % 1,333.33 93.73 % 1,874.63 75.03 10",
-            "2021-05 видача 1,000.00 1,050.00 105.00 %",
-            "Total видача 5,000.00 3,350.50 67.01 %",
+            "видача 3 000.00 1 500.50 50.02 % 2 000.00 75.03 % 2 250.75 149.95 10",
+            "збір 2 000.00 1 249.75 62.49 % 1 333.33 93.73 % 1 874.63 75.03 10",
+            "2021-05 видача 1 000.00 1 050.00 105.00 %",
+            "Total видача 5 000.00 3 350.50 67.01 %",
         )
         visitor.click("← 2021-05-31")
-        visitor.look("Plans performance at 2021-05-31", "видача 1,000.00 1,050.00 105.00 %")
+        visitor.look("Plans performance at 2021-05-31", "видача 1 000.00 1 050.00 105.00 %")
         visitor.click("2021-06-30 →")
         visitor.click("2021-07-31 →")
         visitor.look("Plans performance at 2021-07-31", "There is no plan for July 2021.")
@@ -273,7 +274,7 @@ def test_lists_are_searched_filtered_and_paged(book, walked):
         visitor.page.get_by_label("State:").select_option("overdue")
         visitor.fill("Issued to:", "2021-05-31")
         visitor.press("Show")
-        visitor.look("Credits", "12 found, 1,050.00 in all.")
+        visitor.look("Credits", "12 found, 1 050.00 in all.")
         with visitor.page.expect_download() as download:
             visitor.page.get_by_role("link", name="CSV").click()
         assert len(download.value.path().read_text().splitlines()) == 1 + 12
@@ -284,13 +285,13 @@ def test_lists_are_searched_filtered_and_paged(book, walked):
         visitor.look("Payments")
         visitor.page.get_by_label("For:").select_option("body")
         visitor.press("Show")
-        visitor.look("Payments", "2 found, 2,034.50 in all.")
+        visitor.look("Payments", "2 found, 2 034.50 in all.")
         visitor.fill("Paid to:", "2019-01-01")
         visitor.press("Show")
         visitor.look("Payments", "Nothing is found.")
 
         visitor.click("Borrowers", within="header")
-        visitor.look("Borrowers", "maria 2020-01-01 12 12 1,050.00", "anna 2020-01-01 1 1 266.00")
+        visitor.look("Borrowers", "maria 2020-01-01 12 12 1 050.00", "anna 2020-01-01 1 1 266.00")
         visitor.fill("Login or id:", "vir")
         visitor.press("Show")
         visitor.click("vira")
@@ -429,13 +430,15 @@ def test_every_figure_leads_to_rows_that_add_up_to_it(browser, live_server, book
     assert behind
     for url, shown in behind.items():
         visitor.page.goto(url)
-        said = re.search(r"([\d,]+) found, ([\d,.]+) in all\.", visitor.page.locator("main").inner_text())
+        said = re.search(
+            r"([\d\u00a0]+) found, ([\d\u00a0.]+) in all\.", visitor.page.locator("main").inner_text()
+        )
         assert said, url
         rows = amounts(visitor)
         while visitor.page.get_by_role("link", name="Next →").count():
             visitor.click("Next →")
             rows += amounts(visitor)
-        assert (f"{len(rows):,}", f"{sum(rows):,.2f}") == said.groups()
+        assert (count(len(rows)), money(sum(rows))) == said.groups()
         assert shown <= set(said.groups()), url
 
 
@@ -444,7 +447,7 @@ def amounts(visitor: Visitor) -> list[Decimal]:
     column = "Body" if "/credits/" in visitor.page.url else "Sum"
     heads = visitor.page.locator("thead th").all_inner_texts()
     cells = visitor.page.locator(f"tbody tr > :nth-child({heads.index(column) + 1})").all_inner_texts()
-    return [Decimal(cell.replace(",", "")) for cell in cells]
+    return [Decimal(cell.replace("\u00a0", "")) for cell in cells]
 
 
 def test_a_fault_would_be_noticed(browser, live_server, committed):

@@ -67,7 +67,7 @@ def test_bars_are_as_high_as_their_amounts():
         for kind in ("plan", "actual")
     }
     assert heights == {"plan": [174, 0], "actual": [43.5, 87]}
-    assert "2021-01: plan 1,000.00, actual 250.00" in svg
+    assert "2021-01: plan 1\u00a0000.00, actual 250.00" in svg
     assert '<title id="issuance-title">Issuance</title>' in svg
     assert 'aria-labelledby="issuance-title issuance-desc"' in svg
 

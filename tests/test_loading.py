@@ -21,7 +21,7 @@ from django.db import OperationalError, connection
 from credits.files import Faults
 from credits.loading import load_file, preview_file
 from credits.models import Borrower, Credit, Dictionary, Payment
-from credits.money import shown
+from credits.money import grouped
 from credits.resources import CreditResource, DictionaryResource
 from credits.trail import Load, Upload
 from credits.writing import one_at_a_time, writing
@@ -414,7 +414,7 @@ def test_doubtful_values_are_shown_and_stored(editor):
             2,
             "sum",
             "999999999",
-            f"{shown(Decimal(999_999_999))} is unusually much: {shown(Decimal(1_000_000))} or more.",
+            f"{grouped(Decimal(999_999_999))} is unusually much: {grouped(Decimal(1_000_000))} or more.",
         ),
         (3, "payment_date", "2202-06-05", "2202-06-05 is still to come."),
     ]

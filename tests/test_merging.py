@@ -235,7 +235,7 @@ def test_payments_added_meanwhile_shift_nothing(editor, anna, credit, monkeypatc
         assert anna.post("/admin/credits/payment/add/", new).status_code == 302
     new = {"payments-2-payment_date": "2021-06-10", "payments-2-type": 1, "payments-2-sum": "4"}
     wrong = editor.post(change_page(credit), form | new | {"payments-1-sum": "-1"})
-    assert errors(wrong) == ["Ensure this value is greater than or equal to 0.01."]
+    assert errors(wrong) == ["Expected an amount of 0.01 or more, at most 12 digits and 2 decimals."]
     again = sent_back(wrong.content.decode())
     assert [again[f"payments-{place}-sum"] for place in (0, 1, 2)] == ["511.00", "-1", "4"]
     assert editor.post(change_page(credit), again | {"payments-1-sum": "10"}).status_code == 302
@@ -358,7 +358,7 @@ def test_new_rows_of_a_change_that_comes_twice_are_stored_once(editor, credit):
 def test_a_form_with_errors_may_be_mended_and_sent_again(editor, credit):
     address = "/admin/credits/payment/add/"
     wrong = editor.post(address, new_payment(editor, credit) | {"sum": "-5"})
-    assert errors(wrong) == ["Ensure this value is greater than or equal to 0.01."]
+    assert errors(wrong) == ["Expected an amount of 0.01 or more, at most 12 digits and 2 decimals."]
     assert TWICE not in told(editor.post(address, sent_back(wrong.content.decode()) | {"sum": "5"}))
     assert sums(credit) == [511, 9, 5]
 

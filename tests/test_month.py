@@ -106,7 +106,7 @@ def test_the_page_shows_days_and_totals(book, analyst):
     html = response.content.decode()
     assert '<input type="month" name="month" value="2021-02"' in html
     assert html.count('<th scope="row">') == 29
-    assert "2,100.00" in html
+    assert "2\u00a0100.00" in html
 
 
 @pytest.mark.parametrize("month", ["", "2021", "2021-13", "2021-02-01", "June"])

@@ -44,8 +44,8 @@ def cells(response) -> list[list[str]]:
 
 def test_year_performance_shows_months_and_totals(book, analyst):
     response = analyst.get("/reports/year-performance/?year=2021")
-    expected = ["1", "3,000.00", "1,500.50", "50.02\u202f%", "100.00\u202f%"]
-    expected += ["1", "0.00", "1,234.50", "–", "100.00\u202f%"]
+    expected = ["1", "3\u00a0000.00", "1\u00a0500.50", "50.02\u202f%", "100.00\u202f%"]
+    expected += ["1", "0.00", "1\u00a0234.50", "–", "100.00\u202f%"]
     assert cells(response) == [["2021-06", *expected], ["Total", *expected]]
 
 
@@ -53,21 +53,21 @@ def test_plans_performance_shows_the_dates_month_first_then_the_past_and_totals(
     builders.plan("2021-05", Dictionary.ISSUANCE, "1000")
     response = analyst.get("/reports/plans-performance/?check_date=2021-06-15")
     this_month = [
-        "3,000.00",
-        "1,500.50",
+        "3\u00a0000.00",
+        "1\u00a0500.50",
         "50.02\u202f%",
-        "1,500.00",
+        "1\u00a0500.00",
         "100.03\u202f%",
-        "3,001.00",
+        "3\u00a0001.00",
         "99.97",
         "15",
     ]
     assert cells(response) == [
         ["видача", *this_month],
-        ["збір", "0.00", "1,234.50", "–", "0.00", "–", "2,469.00", "-82.30", "15"],
-        ["2021-05", "видача", "1,000.00", "0.00", "0.00\u202f%"],
-        ["Total", "видача", "4,000.00", "1,500.50", "37.51\u202f%"],
-        ["Total", "збір", "0.00", "1,234.50", "–"],
+        ["збір", "0.00", "1\u00a0234.50", "–", "0.00", "–", "2\u00a0469.00", "-82.30", "15"],
+        ["2021-05", "видача", "1\u00a0000.00", "0.00", "0.00\u202f%"],
+        ["Total", "видача", "4\u00a0000.00", "1\u00a0500.50", "37.51\u202f%"],
+        ["Total", "збір", "0.00", "1\u00a0234.50", "–"],
     ]
 
 
@@ -85,14 +85,14 @@ def test_user_credits_shows_open_and_closed_credits_and_sums(book, analyst):
             "2021-06-15",
             "open",
             "16",
-            "1,500.50",
+            "1\u00a0500.50",
             "20.00",
             "–",
-            "1,234.50",
+            "1\u00a0234.50",
             "0.00",
         ],
         [str(closed.pk), "2021-01-01", "2021-01-15", "2021-01-05", "–", "100.00", "7.25", "107.25", "–", "–"],
-        ["Total", "", "1,600.50", "27.25", "107.25", "1,234.50", "0.00"],
+        ["Total", "", "1\u00a0600.50", "27.25", "107.25", "1\u00a0234.50", "0.00"],
     ]
 
 
@@ -223,12 +223,12 @@ def test_pages_carry_figures_privately(book, analyst):
 @pytest.mark.parametrize(
     ("filter_", "value", "text"),
     [
-        (figures.money, Decimal("1234567.5"), "1,234,567.50"),
+        (figures.money, Decimal("1234567.5"), "1\u00a0234\u00a0567.50"),
         (figures.money, Decimal("-0.5"), "-0.50"),
         (figures.money, None, "–"),
         (figures.percent, Decimal("106.5"), "106.50\u202f%"),
         (figures.percent, None, "–"),
-        (figures.count, 1234, "1,234"),
+        (figures.count, 1234, "1\u00a0234"),
         (figures.count, None, "–"),
         (figures.day, None, "–"),
     ],

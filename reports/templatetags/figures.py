@@ -6,6 +6,7 @@ from decimal import Decimal
 from django import template
 from django.utils.formats import number_format
 
+from credits.money import grouped
 from reports.stretch import last_of_month
 
 register = template.Library()
@@ -15,7 +16,7 @@ NOTHING = "–"
 
 @register.filter
 def money(amount: Decimal | None) -> str:
-    return NOTHING if amount is None else number_format(amount, decimal_pos=2, force_grouping=True)
+    return NOTHING if amount is None else grouped(amount)
 
 
 @register.filter

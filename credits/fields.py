@@ -1,0 +1,38 @@
+"""Dates and amounts in forms: read as cells of a file are, by the same code."""
+
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from .resources import Amount, Cell, Day
+
+
+class ReadAsCell(forms.Field):
+    """What is typed means what it means in a file."""
+
+    cell: Cell
+
+    def to_python(self, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value  # of the row itself
+        text = value.strip()
+        if not text:
+            return None
+        if (read := self.cell.read(text)) is None:
+            raise forms.ValidationError(_("Expected %s.") % self.cell.expected, code="invalid")
+        return read
+
+
+class DayField(ReadAsCell, forms.DateField):
+    cell = Day()
+
+
+class AmountField(ReadAsCell, forms.DecimalField):
+    """An amount of `least` or more."""
+
+    def __init__(self, *, least: Decimal, **kwargs: Any) -> None:
+        text = forms.TextInput(attrs={"inputmode": "decimal"})  # a number input refuses a comma
+        super().__init__(**{"widget": text, **kwargs})
+        self.cell = Amount(least)
