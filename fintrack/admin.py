@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -13,14 +14,20 @@ from django.utils.translation import gettext_lazy as _
 from knox.models import AuthToken
 
 from .access import ROLES, accounts_in_reach
+from .merging import MergingAdmin, MergingModelForm
 
 admin.site.unregister([User, Group, AuthToken])
 
 
+class AccountForm(MergingModelForm, UserChangeForm):
+    pass
+
+
 @admin.register(User)
-class AccountAdmin(UserAdmin):
+class AccountAdmin(MergingAdmin, UserAdmin):
     """Accounts are switched off, not deleted: the trail names them."""
 
+    form = AccountForm
     list_display = ("username", "first_name", "last_name", "roles", "is_active", "last_login")
     list_filter = ("groups", "is_active")
     filter_horizontal = ()

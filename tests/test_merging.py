@@ -7,13 +7,13 @@ from html import unescape
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.contrib.messages import get_messages
 from rest_framework.test import APIClient
 
 from credits.models import Borrower, Credit, Payment
 from credits.trail import Change
-from fintrack.access import ADMINISTRATOR
+from fintrack.access import ADMINISTRATOR, EDITOR
 from plans.models import Plan
 from reports.models import DataStamp
 
@@ -272,6 +272,35 @@ def test_what_is_changed_while_its_deletion_is_confirmed_stays(anna, administrat
     )
     assert administrator.post(address, opened(administrator, address)).status_code == 302
     assert sums(credit) == [9]
+
+
+# Accounts
+
+
+def test_an_account_keeps_the_role_that_somebody_else_gave_it(anna, administrator):
+    account = builders.account()
+    form = opened(administrator, change_page(account))
+    assert "groups" not in form
+    assert "password" not in str(form)  # nor its hash
+    change(anna, account, groups=[Group.objects.get(name=EDITOR).pk], first_name="B.")
+    assert administrator.post(change_page(account), form | {"last_name": "Bondar"}).status_code == 302
+    account.refresh_from_db()
+    assert (account.last_name, account.groups.get().name) == ("Bondar", EDITOR)
+    refused = errors(administrator.post(change_page(account), form | {"first_name": "Borys"}))
+    assert [text.split(" changed ")[1] for text in refused] == [
+        "“First name” from empty to B. meanwhile. Load the page again."
+    ]
+
+
+def test_an_account_switched_off_meanwhile_stays_so(anna, administrator):
+    account = builders.account(EDITOR)
+    form = opened(administrator, change_page(account))
+    theirs = opened(anna, change_page(account))
+    del theirs["is_active"]
+    assert anna.post(change_page(account), theirs).status_code == 302
+    assert administrator.post(change_page(account), form | {"last_name": "Bondar"}).status_code == 302
+    account.refresh_from_db()
+    assert (account.last_name, account.is_active) == ("Bondar", False)
 
 
 # The year of plans
