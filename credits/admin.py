@@ -2,20 +2,29 @@
 
 from typing import Any
 
-from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.urls import reverse
+from django.apps import apps
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError
+from django.db.models import Max, Min, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from .book_admin import BookAdmin, CappedPaginator, ShownRows, warn
+from .book_admin import REFUSED, BookAdmin, CappedPaginator, ShownRows, warn
+from .loading import SHOWN
 from .models import Borrower, Credit, Dictionary, Payment
 from .money import grouped
 from .resources import BorrowerResource, CreditResource, DictionaryResource, PaymentResource
 from .trail import Change, Load
+from .undoing import NotUndone, Undoing, undo
 
 
 class CreditInline(ShownRows):
@@ -239,18 +248,20 @@ class ChangeAdmin(TrailAdmin):
 class LoadAdmin(TrailAdmin):
     list_display = (
         "moment",
-        "file",
+        "title",
         "table",
         "account",
         "via",
-        "outcome",
+        "result",
         "new",
         "changed",
         "unchanged",
+        "removed",
         "faults",
     )
-    list_display_links = ("moment", "file")
+    list_display_links = ("moment", "title")
     list_filter = ("outcome", "table", "moment")
+    list_select_related = ("account", "undone_by__account")  # type: ignore[assignment]
     search_fields = ("file", "=digest")
     search_help_text = _("A part of the file's name, or its SHA-256.")
     fields = readonly_fields = (
@@ -260,7 +271,8 @@ class LoadAdmin(TrailAdmin):
         "table",
         "file",
         "digest",
-        "outcome",
+        "result",
+        "undoes",
         "new",
         "changed",
         "unchanged",
@@ -269,3 +281,85 @@ class LoadAdmin(TrailAdmin):
         "sums",
         "rows_digest",
     )
+
+    @admin.display(description=_("file"), ordering="file")
+    def title(self, load: Load) -> str:
+        return load.title()
+
+    @admin.display(description=_("outcome"), ordering="outcome")
+    def result(self, load: Load) -> str | SafeString:
+        if not (undone_by := getattr(load, "undone_by", None)):
+            return load.get_outcome_display()
+        address = reverse("admin:credits_load_change", args=[undone_by.pk])
+        return format_html('<a href="{}">{}</a>', address, _("undone %s") % undone_by.signature())
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.undo_view)
+        return [path("<int:object_id>/undo/", view, name="credits_load_undo"), *super().get_urls()]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """With links to the rows that the import brought and changed, and to its undoing."""
+        load: Any = self.get_object(request, unquote(object_id))
+        context = {}
+        if load:
+            context = {"new_rows": self.new_rows(load), "undone": hasattr(load, "undone_by")}
+            if load.outcome == Load.STORED:
+                context["missing"] = self.missing_permission(request, load)
+        return super().change_view(request, object_id, form_url, context | (extra_context or {}))
+
+    def new_rows(self, load: Load) -> str | None:
+        """Where they are listed: if no others are among them."""
+        ids = load.ranges.aggregate(first=Min("first_id"), last=Max("last_id"))
+        if not load.new or ids["last"] - ids["first"] + 1 != load.new or hasattr(load, "undone_by"):
+            return None
+        address = reverse("admin:{}_{}_changelist".format(*load.table.split(".")))
+        return f"{address}?id__gte={ids['first']}&id__lte={ids['last']}"
+
+    def book_admin(self, load: Load) -> BookAdmin:
+        staff: Any = self.admin_site.get_model_admin(apps.get_model(load.table))
+        return staff
+
+    def missing_permission(self, request: HttpRequest, load: Load) -> Any:
+        """Why the account may not undo the import, or None."""
+        staff = self.book_admin(load)
+        if load.new and not staff.has_delete_permission(request):
+            return _("To undo it is for those who may delete rows of this table: it brought new ones.")
+        if load.changed and not staff.has_change_permission(request):
+            return _("To undo it is for those who may change rows of this table.")
+        return None
+
+    def undo_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
+        """What undoing the import will do, to be confirmed."""
+        load = get_object_or_404(Load.objects.select_related("account"), pk=object_id)
+        if not self.has_view_permission(request, load) or self.missing_permission(request, load):
+            raise PermissionDenied
+        resource = self.book_admin(load).resource_classes[0]
+        reasons: list[str] = []
+        if request.method == "POST":
+            try:
+                record = undo(load, resource)
+            except NotUndone as error:
+                reasons = error.reasons
+            except DatabaseError as error:
+                messages.error(request, REFUSED % error)
+                return HttpResponseRedirect(request.path)
+            else:
+                text = _("Undone: %(removed)d rows deleted, %(changed)d set back.")
+                messages.success(request, text % {"removed": record.removed, "changed": record.changed})
+                return HttpResponseRedirect(reverse("admin:credits_load_change", args=[record.pk]))
+        else:
+            undoing = Undoing(load, resource)
+            undoing.preview()
+            reasons = undoing.reasons
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Undo %s") % load,
+            "opts": self.opts,
+            "load": load,
+            "reasons": reasons[:SHOWN],
+            "reason_count": len(reasons),
+        }
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, "admin/credits/load/undo.html", context)

@@ -18,6 +18,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from fintrack.trail import actor
@@ -69,21 +70,33 @@ class Record(models.Model):
         default_permissions = ("view",)
         ordering = ("-pk",)
 
+    def signature(self) -> str:
+        """When and by whom."""
+        return f"{timezone.localtime(self.moment):%Y-%m-%d %H:%M}, {self.account or self.via}"
+
 
 class Load(Record):
-    """One file on its way into one table. Its new rows have no other record; its changed ones do."""
+    """One file on its way into one table, or its undoing: then the rows removed are those that were new.
 
-    STORED, REFUSED = "stored", "refused"
+    New rows have no other record; changed ones do, and so do those that an undoing deletes.
+    """
+
+    STORED, REFUSED, UNDOING = "stored", "refused", "undoing"
 
     file = models.CharField(_("file"), max_length=255)
     digest = models.CharField(_("SHA-256 of the file"), max_length=64)
     outcome = models.CharField(
-        _("outcome"), max_length=10, choices=[(STORED, _("stored")), (REFUSED, _("refused"))]
+        _("outcome"),
+        max_length=10,
+        choices=[(STORED, _("stored")), (REFUSED, _("refused")), (UNDOING, _("undoing"))],
+    )
+    undoes = models.OneToOneField(
+        "self", models.PROTECT, null=True, related_name="undone_by", verbose_name=_("undoes")
     )
     new = models.PositiveIntegerField(_("new"), default=0)
     changed = models.PositiveIntegerField(_("changed"), default=0)
     unchanged = models.PositiveIntegerField(_("unchanged"), default=0)
-    removed = models.PositiveIntegerField(_("removed before"), default=0)
+    removed = models.PositiveIntegerField(_("removed"), default=0)
     faults = models.PositiveIntegerField(_("faults"), default=0)
     sums = models.JSONField(_("sums of the new rows"), default=dict)
     rows_digest = models.CharField(_("SHA-256 of the new rows"), max_length=64)
@@ -94,7 +107,14 @@ class Load(Record):
         verbose_name_plural = _("imports")
 
     def __str__(self) -> str:
-        return f"{self.file}, {timezone.localtime(self.moment):%Y-%m-%d %H:%M}"
+        return f"{self.title()}, {timezone.localtime(self.moment):%Y-%m-%d %H:%M}"
+
+    def title(self) -> str:
+        return gettext("Undoing of %s") % self.file if self.undoes_id else self.file
+
+    def new_ids(self) -> Iterator[int]:
+        for first, last in self.ranges.order_by("first_id").values_list("first_id", "last_id"):
+            yield from range(first, last + 1)
 
 
 class LoadIds(models.Model):
@@ -193,12 +213,13 @@ def money_fields(model: type[models.Model]) -> list[Any]:
     return [field for field in model._meta.concrete_fields if isinstance(field, models.DecimalField)]
 
 
-def stored_values(model: type[models.Model], pks: Iterable[Any]) -> dict[Any, Values]:
-    """{pk: values} as the database has them now, locked until the transaction ends."""
+def stored_values(model: type[models.Model], pks: Iterable[Any], locking: bool = True) -> dict[Any, Values]:
+    """{pk: values} as the database has them now; locking: until the transaction ends."""
     wanted, names = list(pks), columns(model)
     found: dict[Any, Values] = {}
+    table = model._base_manager.select_for_update() if locking else model._base_manager.all()
     for start in range(0, len(wanted), 500):
-        rows = model._base_manager.select_for_update().filter(pk__in=wanted[start : start + 500])
+        rows = table.filter(pk__in=wanted[start : start + 500])
         found |= {row["id"]: row for row in rows.order_by().values(*names)}
     return found
 

@@ -222,6 +222,7 @@ ROUTES = ADMIN | {
     "logout": Route(SIGNED_IN, {"POST": 302, "OPTIONS": 200}),
     "password_change": Route(SIGNED_IN, FORM),
     "livez": Route(OPEN, {"GET": 200, "HEAD": 200}),
+    "admin:credits_load_undo": Route(STAFF, PAGES, path=ONE),
     "readyz": Route(OPEN, {"GET": 200, "HEAD": 200}),
     "year_performance": Route(API, SHOWN, query={"year": 2021}),
     "user_credits": Route(API, SHOWN, path={"user_id": 10}),

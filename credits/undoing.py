@@ -1,0 +1,184 @@
+"""An import undone, as one act: its new rows are deleted and its changed rows set back, all or none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from decimal import Decimal
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Model, QuerySet
+from django.utils.translation import gettext as _
+
+from .files import Faults, Row
+from .loading import BATCH_SIZE, Source, TableLoad
+from .money import ZERO
+from .trail import Change, Load, Values, stored_values
+from .writing import writing
+
+if TYPE_CHECKING:
+    from .resources import BookResource
+
+MOST = 100_000  # rows: who asks for it waits
+
+
+class NotUndone(Exception):
+    """The import can't be undone, for these reasons, and nothing has changed."""
+
+    def __init__(self, reasons: list[str]) -> None:
+        super().__init__(f"{len(reasons)} reasons")
+        self.reasons = reasons
+
+
+class Undoing:
+    """What undoing an import would do to its table, and every reason against it."""
+
+    def __init__(self, load: Load, resource: type[BookResource]) -> None:
+        self.load = load
+        self.resource = resource
+        self.model: Any = resource._meta.model
+        self.reasons = list(self.reasons_of_its_kind())
+
+    def reasons_of_its_kind(self) -> Iterator[str]:
+        load = self.load
+        if load.outcome != Load.STORED:
+            yield _("Only an import that was stored can be undone.")
+        elif undone_by := getattr(load, "undone_by", None):
+            yield _("It has been undone already: %s.") % undone_by.signature()
+        elif not load.new + load.changed:
+            yield _("It changed nothing.")
+        elif load.new + load.changed > MOST:
+            yield _("It brought or changed more than %d rows.") % MOST
+        elif load.removed:
+            yield _("It emptied the table first: %d rows are gone for good.") % load.removed
+        else:
+            later = Load.objects.filter(table=load.table, outcome=Load.STORED, pk__gt=load.pk)
+            for replacing in later.filter(removed__gt=0).select_related("account"):
+                yield _("The table was emptied since: %s.") % replacing.signature()
+
+    def preview(self) -> None:
+        """Find the reasons; nothing is locked."""
+        self.compare(locking=False)
+        if not self.reasons:
+            table = self.table_load()
+            for _batch in table.compared(self.rows_before()):
+                pass
+            self.finish(table)
+
+    def run(self) -> Load:
+        """Undo the import, and return the record of that; in the caller's transaction. Raise NotUndone."""
+        self.compare(locking=True)
+        table = self.table_load()
+        record = table.record.load
+        record.outcome, record.undoes = Load.UNDOING, self.load
+        if not self.reasons:
+            with table.record.running():
+                for pks in in_batches(self.load.new_ids()):
+                    self.model._default_manager.filter(pk__in=pks).delete()
+                table.run(self.rows_before())
+            self.finish(table)
+        if self.reasons:
+            raise NotUndone(self.reasons)
+        return record
+
+    def table_load(self) -> TableLoad:
+        source = Source(self.load.file, self.load.digest)
+        return TableLoad(self.resource(), Faults(limit=None), source=source, removed=self.load.new)
+
+    def finish(self, table: TableLoad) -> None:
+        """The rows as they were must agree with what the book has now, as those of a file must."""
+        table.resource.finish(table.faults, table.doubtful)
+        for fault in table.faults.listed:
+            text = _("%(column)s would be %(found)s again; expected %(expected)s")
+            self.against(fault.row, text % asdict(fault))
+
+    def compare(self, locking: bool) -> None:
+        """Find the reasons that the import's rows give. locking: they stay as they are from then on."""
+        if self.reasons:
+            return
+        sums = dict.fromkeys(self.load.sums, ZERO)
+        for pks in in_batches(self.load.new_ids()):
+            stored = self.compare_rows(dict.fromkeys(pks), locking)
+            for name in sums:
+                sums[name] += sum((row[name] for row in stored.values()), ZERO)
+            self.compare_references(pks)
+        if not self.reasons and any(sums[name] != Decimal(given) for name, given in self.load.sums.items()):
+            self.reasons.append(_("The sums of its new rows are not what the file had."))
+        for changes in in_batches(self.changes()):
+            self.compare_rows({change.object_id: change for change in changes}, locking)
+
+    def changes(self) -> QuerySet[Change]:
+        """The rows that the import has changed."""
+        return self.load.changes.order_by("object_id")
+
+    def compare_rows(self, changes: dict[int, Change | None], locking: bool) -> dict[int, Values]:
+        """{pk: values} of rows of the import; changes has what it changed in each, None where it is new."""
+        stored = stored_values(self.model, changes, locking)
+        later = self.later_changes(changes)
+        for pk, change in changes.items():
+            if pk in later:
+                does, signature = later[pk].get_action_display(), later[pk].signature()
+                self.against(pk, _("%(does)s since: %(signature)s") % {"does": does, "signature": signature})
+            elif pk not in stored:
+                self.against(pk, _("is gone"))
+            elif change and values_of(self.model, change, 1).items() - stored[pk].items():
+                self.against(pk, _("has other values than the import gave it"))
+        return stored
+
+    def later_changes(self, changes: dict[int, Change | None]) -> dict[int, Change]:
+        """{pk: the last change by others}. Of an import undone since, nothing is left."""
+        rows = Change.objects.filter(table=self.load.table, object_id__in=changes)
+        others = rows.filter(load__undone_by=None, load__undoes=None).exclude(load=self.load)
+        since = others.filter(moment__gte=self.load.moment).select_related("account").order_by("pk")
+        found: dict[int, Change] = {}
+        for change in since:
+            pk: Any = change.object_id
+            if not ((own := changes[pk]) and change.pk < own.pk):
+                found[pk] = change
+        return found
+
+    def compare_references(self, pks: list[int]) -> None:
+        """Nothing may refer to a row that is to be deleted."""
+        relations: Iterable[Any] = self.model._meta.related_objects
+        for relation in relations:
+            name = relation.field.attname
+            rows = relation.related_model._base_manager.filter(**{f"{name}__in": pks})
+            for pk, referring in rows.order_by(name, "pk").values_list(name, "pk"):
+                row = f"{relation.related_model._meta.verbose_name} {referring}"
+                self.against(pk, _("is referred to by %s") % row)
+
+    def against(self, pk: int | None, reason: str) -> None:
+        row = f"{self.model._meta.verbose_name} {pk}" if pk else self.model._meta.verbose_name_plural
+        self.reasons.append(f"{row}: {reason}")
+
+    def rows_before(self) -> Iterator[Row]:
+        """The changed rows as they were, in the cells that a file would have; numbered by id."""
+        resource = self.resource()
+        for changes in in_batches(self.changes()):
+            items = self.model._default_manager.in_bulk([change.object_id for change in changes])
+            for change in changes:
+                item = items[change.object_id]
+                for name, value in values_of(self.model, change, 0).items():
+                    setattr(item, name, value)
+                yield Row(item.pk, dict(zip(resource.columns(), resource.shown(item), strict=True)))
+
+
+def undo(load: Load, resource: type[BookResource]) -> Load:
+    """Undo the import, as one act; its record. Raise NotUndone."""
+    with writing():
+        # Of two at the same moment the second waits here, and then meets the record of the first.
+        locked = Load.objects.select_for_update().get(pk=load.pk)
+        return Undoing(locked, resource).run()
+
+
+def values_of(model: type[Model], change: Change, which: int) -> Values:
+    """The values before (0) or after (1) the change, of the fields that it changed."""
+    fields: Any = model._meta
+    return {name: fields.get_field(name).to_python(pair[which]) for name, pair in change.fields.items()}
+
+
+def in_batches(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    rest = iter(rows)
+    while batch := list(islice(rest, BATCH_SIZE)):
+        yield batch
