@@ -159,11 +159,14 @@ def test_somebody_without_an_account_is_named_by_the_way_they_took(editor, credi
     assert error.startswith(f"{via} (20")
 
 
-def test_a_row_that_is_written_otherwise_is_not_changed(editor, anna, credit):
+@pytest.mark.parametrize("amount", ["511", "511,00", "0511.0"])
+def test_a_row_that_is_written_otherwise_is_not_changed(editor, anna, credit, amount):
     form = opened(editor, change_page(credit))
-    change(anna, credit.payments.first(), sum="77.77")
-    assert editor.post(change_page(credit), form | {"payments-0-sum": "511"}).status_code == 302
+    change(anna, credit.payments.first(), sum="77.77", payment_date="2021-06-07")
+    form |= {"payments-0-sum": amount, "payments-0-payment_date": "05.06.2021"}
+    assert editor.post(change_page(credit), form).status_code == 302
     assert sums(credit) == [Decimal("77.77"), 9]
+    assert credit.payments.first().payment_date == date(2021, 6, 7)
 
 
 def test_a_form_without_hidden_values_is_compared_with_what_is_there_now(editor, anna, credit):
