@@ -157,11 +157,19 @@ class TableLoad:
         self.record = LoadRecord(self.model, source.name, source.digest, removed)
         self.digest = hashlib.sha256()  # of what would become of the rows, and of what is there now
 
-    def run(self, rows: Iterable[Row]) -> Counts:
-        """Store the rows that are right. The caller undoes it all if there are faults."""
+    def run(self, rows: Iterable[Row], previewed: str | None = None) -> Counts:
+        """Store the rows that are right. The caller undoes it all if there are faults.
+
+        previewed: the digest of a preview. Raise Differs, before anything is stored, if it doesn't hold.
+        """
         without_id: list[Any] = []
         with writing(), self.record.running():
-            for batch in self.compared(rows, locking=True):
+            batches: Iterable[Batch] = self.compared(rows, locking=True)
+            if previewed is not None:
+                batches = list(batches)
+                if self.digest.hexdigest() != previewed:
+                    raise Differs
+            for batch in batches:
                 new = [row.item for row in batch.compared if row.kind == "new"]
                 without_id += [item for item in new if item.pk is None]
                 self.add([item for item in new if item.pk is not None])
@@ -379,10 +387,8 @@ def load_file(
             raise Upload.DoesNotExist
         resource.prepare()
         load = TableLoad(resource, faults, source=source)
-        load.run(rows)
+        load.run(rows, previewed.digest if previewed else None)
         load.finish()
         if faults:
             raise Faulty(faults)
-        if previewed and previewed.digest != load.digest.hexdigest():
-            raise Differs
     return load.counts
