@@ -5,15 +5,21 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.models import Group, Permission, User
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 from knox.auth import TokenAuthentication as KnoxTokenAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.authentication import SessionAuthentication as DRFSessionAuthentication
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
+
+from .accounts import is_password_due, note_use
 
 ANALYST, EDITOR, ADMINISTRATOR = "Analyst", "Editor", "Administrator"
 
@@ -22,10 +28,10 @@ ALL = ["view", "add", "change", "delete"]
 ROLES = {
     ANALYST: {"credits": ["view"], "plans": ["view"]},
     EDITOR: {"credits": ["view", "add", "change"], "plans": ALL},
-    ADMINISTRATOR: {"credits": ALL, "plans": ALL, "auth": ["view", "add", "change"], "knox": ALL},
+    ADMINISTRATOR: {"credits": ALL, "plans": ALL, "auth": ["view", "add", "change"], "fintrack": ALL},
 }
 STAFF = (EDITOR, ADMINISTRATOR)  # who may enter the admin
-NOBODYS = ("group", "permission")  # tables of these apps that no role is about
+NOBODYS = ("group", "permission", "idempotencykey")  # tables of these apps that no role is about
 
 
 def grant_roles(sender: AppConfig, using: str, **kwargs: Any) -> None:
@@ -34,7 +40,7 @@ def grant_roles(sender: AppConfig, using: str, **kwargs: Any) -> None:
         return
     of_app = Permission.objects.using(using).filter(content_type__app_label=sender.label)
     for role, apps in ROLES.items():
-        group, _ = Group.objects.using(using).get_or_create(name=role)
+        group = Group.objects.using(using).get_or_create(name=role)[0]
         may = apps.get(sender.label, [])
         granted = of_app.exclude(content_type__model__in=NOBODYS)
         group.permissions.remove(*of_app)
@@ -83,13 +89,37 @@ def limit_body(
     return middleware
 
 
+class SignedIn(LoginRequiredMiddleware):
+    """Django's; and who has a password from somebody else changes it before any page is shown."""
+
+    def process_view(self, request: HttpRequest, view_func: Any, *args: Any) -> Any:
+        answer = super().process_view(request, view_func, *args)
+        if answer or not getattr(view_func, "login_required", True):
+            return answer
+        match: Any = request.resolver_match
+        is_way_out = match.view_name in ("password_change", "logout", "admin:logout")
+        return None if is_way_out or not is_password_due(request) else redirect("password_change")
+
+
+class SessionAuthentication(DRFSessionAuthentication):
+    """DRF's, but not with a password that is to be changed."""
+
+    def authenticate(self, request: Request) -> Any:
+        found = super().authenticate(request)
+        if found and is_password_due(request._request):
+            raise PermissionDenied(_("Change your password first: you have it from somebody else."))
+        return found
+
+
 class TokenAuthentication(KnoxTokenAuthentication):
-    """knox's, but a token that isn't text is a wrong token and not a crash."""
+    """knox's; notes the use, and a token that isn't text is a wrong token and not a crash."""
 
     def authenticate_credentials(self, token: bytes) -> Any:
         if not token.isascii():
             raise AuthenticationFailed
-        return super().authenticate_credentials(token)
+        user, found = super().authenticate_credentials(token)
+        note_use(found)
+        return user, found
 
 
 class HasPermissions(BasePermission):

@@ -1,30 +1,53 @@
-"""Accounts and tokens, which administrators manage; what a superuser is stays out of their reach."""
+"""Accounts, tokens and sign-ins, which administrators manage; superusers stay out of their reach."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import Group, User
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from knox.models import AuthToken
 
 from .access import ROLES, accounts_in_reach
+from .accounts import make_token, roles_as_one, unlock
 from .merging import MergingAdmin, MergingModelForm
+from .models import AccountChange, FailedSignIn, Token
 
 admin.site.unregister([User, Group, AuthToken])
 
 
+class HistoryOfAccount(admin.ModelAdmin):
+    """The history of an account, or of what it has, is a part of the trail of accounts."""
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        found = self.get_object(request, unquote(object_id))
+        if found is None or not self.has_view_permission(request, found):
+            raise PermissionDenied
+        account = getattr(found, "user", found)
+        there = reverse("admin:fintrack_accountchange_changelist")
+        return HttpResponseRedirect(f"{there}?about__id__exact={account.pk}")
+
+
 class AccountForm(MergingModelForm, UserChangeForm):
-    pass
+    def last_change(self, name: str) -> AccountChange | None:
+        recorded = AccountChange.objects.filter(about=self.instance).select_related("account")
+        return recorded.filter(fields__has_key="roles" if name == "groups" else name).first()
 
 
 @admin.register(User)
-class AccountAdmin(MergingAdmin, UserAdmin):
+class AccountAdmin(HistoryOfAccount, MergingAdmin, UserAdmin):
     """Accounts are switched off, not deleted: the trail names them."""
 
     form = AccountForm
@@ -42,6 +65,7 @@ class AccountAdmin(MergingAdmin, UserAdmin):
             None,
             {
                 "classes": ("wide",),
+                "description": _("Whoever gets a password from you must change it when they first sign in."),
                 "fields": ("username", "usable_password", "password1", "password2", "groups"),
             },
         ),
@@ -66,33 +90,47 @@ class AccountAdmin(MergingAdmin, UserAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        with roles_as_one(form.instance):
+            super().save_related(request, form, formsets, change)
+
     @admin.display(description=_("role"))
     def roles(self, account: User) -> str:
         return ", ".join(group.name for group in account.groups.all())
 
 
 class TokenForm(forms.ModelForm):
-    days = forms.IntegerField(label=_("Days until it expires"), min_value=1, max_value=3650, initial=365)
+    purpose = forms.CharField(
+        label=_("What for"), max_length=100, help_text=_("Which program or person uses it, and where.")
+    )
+    days = forms.IntegerField(label=_("Expires in days"), min_value=1, max_value=3650, initial=365)
 
     class Meta:
-        model = AuthToken
+        model = Token
         fields = ("user",)
 
 
-@admin.register(AuthToken)
-class TokenAdmin(admin.ModelAdmin):
+@admin.register(Token)
+class TokenAdmin(HistoryOfAccount, MergingAdmin):
     """A token is made, shown once, and revoked; it never changes."""
 
     form = TokenForm
-    list_display = ("token_key", "user", "created", "expiry")
+    list_display = ("token_key", "user", "purpose", "maker", "created", "last_used", "expiry")
     list_display_links = None
-    list_select_related = ("user",)
+    list_select_related = ("user", "note__maker")
     list_filter = ("created", "expiry")
-    search_fields = ("token_key", "user__username")
+    search_fields = ("token_key", "user__username", "note__purpose")
+    search_help_text = _("The beginning of the token, or a part of the account's name or of what it is for.")
     autocomplete_fields = ("user",)
     ordering = ("-created",)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[AuthToken]:
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.list_display if obj else ("user", "purpose", "days")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.list_display if obj else ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Token]:
         return super().get_queryset(request).filter(user__in=accounts_in_reach(request.user))
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -107,16 +145,104 @@ class TokenAdmin(admin.ModelAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def save_model(self, request: HttpRequest, obj: AuthToken, form: Any, change: bool) -> None:
-        made, token = AuthToken.objects.create(obj.user, timedelta(days=form.cleaned_data["days"]))
-        obj.__dict__.update(made.__dict__)
+    def save_model(self, request: HttpRequest, obj: Token, form: Any, change: bool) -> None:
+        lifetime = timedelta(days=form.cleaned_data["days"])
+        made, token = make_token(obj.user, lifetime, form.cleaned_data["purpose"])
+        obj.pk = made.pk
         text = _("The token of %(account)s, shown this once: %(token)s")
         messages.warning(request, text % {"account": obj.user, "token": token})
 
-    def response_add(self, request: HttpRequest, obj: AuthToken, post_url_continue: str | None = None) -> Any:
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Django's log would keep its digest; the trail of accounts has it without."""
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        """As above."""
+
+    def response_add(self, request: HttpRequest, obj: Token, post_url_continue: str | None = None) -> Any:
         return self.response_post_save_add(request, obj)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         may = self.has_delete_permission(request)
-        names = [f"{token.token_key}… of {token.user}" for token in objs]
-        return names, {_("tokens"): len(names)}, set() if may else {_("token")}, []
+        return list(map(str, objs)), {_("tokens"): len(objs)}, set() if may else {_("token")}, []
+
+    @admin.display(description=_("what for"), ordering="note__purpose")
+    def purpose(self, token: Any) -> str:
+        return token.note.purpose
+
+    @admin.display(description=_("made by"))
+    def maker(self, token: Any) -> User | None:
+        return token.note.maker
+
+    @admin.display(description=_("last used"), ordering="note__last_used")
+    def last_used(self, token: Any) -> datetime | None:
+        return token.note.last_used
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    actions_on_bottom = True  # or else the list would have an inline style
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(AccountChange)
+class AccountChangeAdmin(ReadOnlyAdmin):
+    actions = None
+    list_display = ("moment", "about", "action", "what", "account", "via")
+    list_filter = (
+        "action",
+        "moment",
+        ("about", admin.RelatedOnlyFieldListFilter),
+        ("account", admin.RelatedOnlyFieldListFilter),
+    )
+    list_select_related = ("about", "account")
+    search_fields = ("about__username", "account__username")
+    search_help_text = _("A part of the name of the account, or of whoever changed it.")
+    fields = readonly_fields = list_display
+
+    @admin.display(description=_("before → after"))
+    def what(self, change: AccountChange) -> SafeString:
+        return format_html('<ul class="changes">{}</ul>', change.as_items())
+
+
+@admin.register(FailedSignIn)
+class FailedSignInAdmin(ReadOnlyAdmin):
+    """Those of the last quarter of an hour, and older ones until the next sign-in of anybody clears them."""
+
+    actions = ("unlock",)
+    list_display = ("username", "ip_address", "user_agent", "attempt_time", "failures", "locked_until")
+    search_fields = ("username", "ip_address")
+    search_help_text = _("A part of the name or of the address.")
+    fields = readonly_fields = list_display
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        found: Any = super().get_queryset(request)
+        return found.with_lock()
+
+    def has_unlock_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("fintrack.delete_failedsignin")
+
+    @admin.action(description=_("Unlock"), permissions=["unlock"])
+    def unlock(self, request: HttpRequest, queryset: QuerySet[FailedSignIn]) -> None:
+        attempts = list(queryset)
+        for attempt in attempts:
+            unlock(attempt)
+        names = ", ".join(dict.fromkeys(map(str, attempts)))
+        messages.success(request, _("Unlocked: %(names)s") % {"names": names})
+
+    @admin.display(description=_("failures"), ordering="failures_since_start")
+    def failures(self, attempt: FailedSignIn) -> int:
+        return attempt.failures_since_start
+
+    @admin.display(description=_("locked until"))
+    def locked_until(self, attempt: Any) -> datetime | None:
+        until = attempt.last_counted and attempt.last_counted + settings.AXES_COOLOFF_TIME
+        return until if until and until > timezone.now() else None

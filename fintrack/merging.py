@@ -210,7 +210,7 @@ def once(request: HttpRequest) -> str:
 class MergingAdmin(admin.ModelAdmin):
     """Its forms store what was changed in them, once."""
 
-    form = MergingModelForm
+    form: type[forms.ModelForm] = MergingModelForm
     writing: Any = staticmethod(transaction.atomic)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:

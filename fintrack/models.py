@@ -1,15 +1,20 @@
-"""What the project keeps beside the book: which answer a request got that may be sent again."""
+"""What the project keeps beside the book: answers to requests that may be sent again; accounts and tokens."""
 
 import hashlib
 import json
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
+from axes.models import AccessAttempt
 from django.conf import settings
 from django.db import models
+from django.db.models import OuterRef, Subquery, Sum
 from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from knox.models import AuthToken
 
 KEPT_FOR = timedelta(days=7)
 
@@ -62,3 +67,135 @@ class IdempotencyKey(models.Model):
 
 def digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+class AccountChange(models.Model):
+    """What somebody did to an account; fields is {name: [before, after]}, with no password and no token."""
+
+    MADE, CHANGED, ROLES = "made", "changed", "roles"
+    PASSWORD_SET, PASSWORD_CHANGED, PASSWORD_REMOVED = "password set", "password changed", "password removed"
+    TOKEN_MADE, TOKEN_REVOKED, TOKEN_EXPIRED = "token made", "token revoked", "token expired"
+    UNLOCKED = "unlocked"
+
+    moment = models.DateTimeField(_("when"), default=timezone.now, editable=False)
+    account = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,  # accounts are switched off, not deleted
+        null=True,
+        related_name="+",
+        verbose_name=_("by whom"),
+    )
+    via = models.CharField(_("by way of"), max_length=200)
+    about = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("account")
+    )
+    action = models.CharField(
+        _("action"),
+        max_length=20,
+        choices=[
+            (MADE, _("made")),
+            (CHANGED, _("changed")),
+            (ROLES, _("role changed")),
+            (PASSWORD_SET, _("password set by somebody else")),
+            (PASSWORD_CHANGED, _("own password changed")),
+            (PASSWORD_REMOVED, _("password removed")),
+            (TOKEN_MADE, _("token made")),
+            (TOKEN_REVOKED, _("token revoked")),
+            (TOKEN_EXPIRED, _("expired token removed")),
+            (UNLOCKED, _("sign-in unlocked")),
+        ],
+    )
+    fields = models.JSONField(_("before and after"), default=dict)
+
+    class Meta:
+        default_permissions = ("view",)
+        ordering = ("-pk",)
+        verbose_name = _("change of an account")
+        verbose_name_plural = _("changes of accounts")
+
+    def __str__(self) -> str:
+        return f"{self.about or '–'}: {self.get_action_display()}"
+
+    def as_items(self) -> SafeString:
+        """Each field with its value before and after, as items of a list."""
+        pairs = (
+            (name, *("–" if value in (None, "") else value for value in pair))
+            for name, pair in self.fields.items()
+        )
+        return format_html_join("", "<li>{}: {} → {}</li>", pairs)
+
+
+class PasswordDue(models.Model):
+    """The account has its password from somebody else, and chooses its own before anything else."""
+
+    account = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return str(self.account)
+
+
+class Token(AuthToken):
+    """A token as people see it: by its first characters, never by its digest."""
+
+    class Meta:
+        proxy = True
+        default_permissions = ("view", "add", "delete")
+        verbose_name = _("token")
+        verbose_name_plural = _("tokens")
+
+    def __str__(self) -> str:
+        return f"{self.token_key}… of {self.user}"
+
+
+class TokenNote(models.Model):
+    """What knox doesn't keep of a token. Every token has one."""
+
+    token = models.OneToOneField(AuthToken, models.CASCADE, primary_key=True, related_name="note")
+    maker = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("made by")
+    )
+    purpose = models.CharField(_("what for"), max_length=100)
+    last_used = models.DateTimeField(_("last used"), null=True, help_text=_("To the hour."))
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.purpose
+
+
+class FailedSignInQuerySet(models.QuerySet[Any]):
+    def with_lock(self) -> Self:
+        """Adds last_counted: the newest failure that still locks the name at the address, if any does.
+
+        As axes counts: a lock ends when so few failures are younger than the cool-off that their sum is
+        under the limit.
+        """
+        pair = {"username": OuterRef("username"), "ip_address": OuterRef("ip_address")}
+        rows = AccessAttempt.objects.order_by()
+        since = rows.filter(**pair, attempt_time__gte=OuterRef("attempt_time")).values("username")
+        failures = Subquery(since.values(sum=Sum("failures_since_start")))
+        enough = (
+            rows.filter(**pair).alias(failures=failures).filter(failures__gte=settings.AXES_FAILURE_LIMIT)
+        )
+        return self.annotate(
+            last_counted=Subquery(enough.order_by("-attempt_time").values("attempt_time")[:1])
+        )
+
+
+class FailedSignIn(AccessAttempt):
+    """Wrong passwords with one name, from one address and one browser."""
+
+    objects = FailedSignInQuerySet.as_manager()
+
+    class Meta:
+        proxy = True
+        default_permissions = ("view", "delete")  # to delete it is to unlock
+        verbose_name = _("failed sign-in")
+        verbose_name_plural = _("failed sign-ins")
+
+    def __str__(self) -> str:
+        return f"{self.username}, {self.ip_address}"

@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
+from drf_spectacular.authentication import SessionScheme
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema as SpectacularSchema
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
@@ -99,6 +100,10 @@ def example(row: dict[str, Any]) -> Any:
             OpenApiExample("written", written, request_only=True),
         ]
     )
+
+
+class SessionCookieScheme(SessionScheme):
+    target_class = "fintrack.access.SessionAuthentication"
 
 
 class TokenScheme(OpenApiAuthenticationExtension):

@@ -83,7 +83,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "fintrack.access.SignedIn",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "fintrack.trail.trail_middleware",
@@ -188,7 +188,7 @@ REST_FRAMEWORK = {
     # The first names the scheme in WWW-Authenticate.
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "fintrack.access.TokenAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
+        "fintrack.access.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["fintrack.access.MayReadBook"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

@@ -23,9 +23,6 @@ from .access import is_staff
 
 METHODS = ["GET", "HEAD", "POST"]
 
-# What libraries and apps are called here.
-NAMES = {"auth": _("Accounts"), "credits": _("The book and its trail"), "knox": _("Tokens of programs")}
-
 
 class StaffSite(AdminSite):
     """Entered by editors and administrators, by their role: is_staff of an account means nothing."""
@@ -56,12 +53,6 @@ class StaffSite(AdminSite):
         if self.has_permission(request):
             return HttpResponseRedirect(index)
         return redirect_to_login(request.GET.get("next") or index)
-
-    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> Any:
-        apps = super().get_app_list(request, app_label)
-        for app in apps:
-            app["name"] = NAMES.get(app["app_label"], app["name"])
-        return apps
 
     def index(self, request: HttpRequest, extra_context: Any = None) -> Any:
         return super().index(request, dashboard() | (extra_context or {}))

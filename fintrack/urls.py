@@ -6,6 +6,7 @@ from credits.urls import api as credits_api
 from plans.urls import api as plans_api
 from reports.urls import api as reports_api
 
+from .accounts import OwnPasswordForm
 from .api import NoSuchAddress
 from .docs import Docs, Schema
 from .health import livez, readyz
@@ -15,7 +16,7 @@ accounts = [
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     path(
         "password/",
-        auth.PasswordChangeView.as_view(success_url=reverse_lazy("home")),
+        auth.PasswordChangeView.as_view(form_class=OwnPasswordForm, success_url=reverse_lazy("home")),
         name="password_change",
     ),
 ]

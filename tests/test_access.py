@@ -17,6 +17,7 @@ from rest_framework.test import APIClient
 from credits.models import Dictionary, Payment
 from credits.trail import Change, Load
 from fintrack.access import ADMINISTRATOR, ANALYST, EDITOR
+from fintrack.models import AccountChange, FailedSignIn
 from plans.models import Plan
 
 from . import builders
@@ -59,10 +60,12 @@ ADMINISTER = EDIT | {
     "auth.view_user",
     "auth.add_user",
     "auth.change_user",
-    "knox.view_authtoken",
-    "knox.add_authtoken",
-    "knox.change_authtoken",
-    "knox.delete_authtoken",
+    "fintrack.view_accountchange",
+    "fintrack.view_failedsignin",
+    "fintrack.delete_failedsignin",
+    "fintrack.view_token",
+    "fintrack.add_token",
+    "fintrack.delete_token",
 }
 PERMISSIONS = {ANALYST: VIEW, EDITOR: EDIT, ADMINISTRATOR: ADMINISTER}
 
@@ -111,6 +114,7 @@ FORM = SHOWN | {"POST": 200, "PUT": 200}  # an empty form comes back with its fa
 # In the admin, where a page that is posted to with nothing comes back.
 READ = {"GET": 200, "HEAD": 200}
 PAGES = READ | {"POST": 200}
+LED_ON = dict.fromkeys(PAGES, 302)
 REFUSED = {"GET": 403, "HEAD": 403, "POST": 403}
 
 # A table of the book, which nothing is written to without a body.
@@ -155,15 +159,15 @@ def table_routes(name: str, kept_from: str = "") -> dict[str, Route]:
     }
 
 
-def trail_routes(name: str) -> dict[str, Route]:
-    """To read, and to do nothing else with."""
+def trail_routes(name: str, kept_from: str = "") -> dict[str, Route]:
+    """To read, and to do nothing else with; kept_from is the role that may not."""
     return {
-        f"admin:credits_{name}_changelist": Route(STAFF, PAGES),
-        f"admin:credits_{name}_add": Route(STAFF, REFUSED),
-        f"admin:credits_{name}_change": Route(STAFF, READ | {"POST": 403}, path=ONE),
-        f"admin:credits_{name}_history": Route(STAFF, PAGES, path=ONE),
-        f"admin:credits_{name}_delete": Route(STAFF, REFUSED, path=ONE),
-        f"admin/credits/{name}/<object_id>/": Route(STAFF, dict.fromkeys(PAGES, 302), path=ONE),
+        f"admin:{name}_changelist": Route(STAFF, PAGES, not_for=kept_from),
+        f"admin:{name}_add": Route(STAFF, REFUSED),
+        f"admin:{name}_change": Route(STAFF, READ | {"POST": 403}, path=ONE, not_for=kept_from),
+        f"admin:{name}_history": Route(STAFF, PAGES, path=ONE, not_for=kept_from),
+        f"admin:{name}_delete": Route(STAFF, REFUSED, path=ONE),
+        f"admin/{name.replace('_', '/')}/<object_id>/": Route(STAFF, LED_ON, path=ONE),
     }
 
 
@@ -189,21 +193,23 @@ ADMIN = {
     **table_routes("credits_dictionary", EDITOR),
     **table_routes("plans_plan"),
     "admin:plans_plan_year": Route(STAFF, READ | {"POST": 302}, path={"year": 2021}),
-    **trail_routes("change"),
-    **trail_routes("load"),
+    **trail_routes("credits_change"),
+    **trail_routes("credits_load"),
     "admin:auth_user_changelist": Route(STAFF, PAGES, not_for=EDITOR),
     "admin:auth_user_add": Route(STAFF, PAGES, not_for=EDITOR),
     "admin:auth_user_change": Route(STAFF, PAGES, path=ONE, not_for=EDITOR),
     "admin:auth_user_password_change": Route(STAFF, PAGES, path={"id": 10}, not_for=EDITOR),
-    "admin:auth_user_history": Route(STAFF, PAGES, path=ONE, not_for=EDITOR),
+    "admin:auth_user_history": Route(STAFF, LED_ON, path=ONE, not_for=EDITOR),
     "admin:auth_user_delete": Route(STAFF, REFUSED, path=ONE),
     "admin/auth/user/<object_id>/": Route(STAFF, dict.fromkeys(PAGES, 302), path=ONE),
-    "admin:knox_authtoken_changelist": Route(STAFF, PAGES, not_for=EDITOR),
-    "admin:knox_authtoken_add": Route(STAFF, PAGES, not_for=EDITOR),
-    "admin:knox_authtoken_change": Route(STAFF, READ | {"POST": 403}, path=TOKEN, not_for=EDITOR),
-    "admin:knox_authtoken_history": Route(STAFF, PAGES, path=TOKEN, not_for=EDITOR),
-    "admin:knox_authtoken_delete": Route(STAFF, PAGES, path=TOKEN, not_for=EDITOR),
-    "admin/knox/authtoken/<object_id>/": Route(STAFF, dict.fromkeys(PAGES, 302), path=TOKEN),
+    "admin:fintrack_token_changelist": Route(STAFF, PAGES, not_for=EDITOR),
+    "admin:fintrack_token_add": Route(STAFF, PAGES, not_for=EDITOR),
+    "admin:fintrack_token_change": Route(STAFF, READ | {"POST": 403}, path=TOKEN, not_for=EDITOR),
+    "admin:fintrack_token_history": Route(STAFF, LED_ON, path=TOKEN, not_for=EDITOR),
+    "admin:fintrack_token_delete": Route(STAFF, PAGES, path=TOKEN, not_for=EDITOR),
+    "admin/fintrack/token/<object_id>/": Route(STAFF, LED_ON, path=TOKEN),
+    **trail_routes("fintrack_accountchange", EDITOR),
+    **trail_routes("fintrack_failedsignin", EDITOR),
 }
 
 # Every route of the site by its name, or by its address if it has none.
@@ -334,6 +340,8 @@ def one_of_each() -> None:
     Load.objects.create(pk=10, table="credits.credit", file="credits.csv", outcome=Load.STORED)
     account = builders.account(pk=10)
     AuthToken(digest="digest", token_key="key", user=account).save()
+    AccountChange.objects.update_or_create(pk=10, defaults={"about": account, "action": "made"})
+    FailedSignIn.objects.create(pk=10, username="anna", ip_address="10.0.0.1", failures_since_start=5)
 
 
 @pytest.mark.parametrize(
@@ -376,7 +384,11 @@ def is_led_on(answer: Any) -> bool:
     """To where they may go."""
     path, there = answer.wsgi_request.path, answer["Location"]
     signed_out = path.endswith("/logout/") and there == "/accounts/login/"
-    return signed_out or there in ("/admin/", path, f"{path}change/", path.replace("/process_", "/"))
+    history = path.endswith("/history/") and there.startswith(
+        "/admin/fintrack/accountchange/?about__id__exact="
+    )
+    known = ("/admin/", path, f"{path}change/", path.replace("/process_", "/"))
+    return signed_out or history or there in known
 
 
 def assert_policy_is_strict(answer: Any, beside: dict[str, str] | None = None) -> None:

@@ -9,9 +9,9 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
-from knox.models import AuthToken
 
 from fintrack.access import ROLES
+from fintrack.accounts import make_token
 
 
 class Command(BaseCommand):
@@ -21,15 +21,20 @@ class Command(BaseCommand):
         parser.add_argument("name", metavar="NAME")
         parser.add_argument("--role", required=True, choices=[role.lower() for role in ROLES])
         parser.add_argument("--days", type=int, default=365, help="until it expires (365)")
+        parser.add_argument(
+            "--for", dest="purpose", metavar="TEXT", default="api_token", help="what it is for (api_token)"
+        )
 
-    def handle(self, name: str, role: str, days: int, **options: Any) -> None:
+    def handle(self, name: str, role: str, days: int, purpose: str, **options: Any) -> None:
         if not 1 <= days <= 3650:
             raise CommandError("--days takes a number from 1 to 3650.")
+        if not 1 <= len(purpose.strip()) <= 100:
+            raise CommandError("--for takes a text of 1 to 100 characters.")
         with transaction.atomic():
-            self.stdout.write(make_token(name, role.capitalize(), timedelta(days=days)))
+            self.stdout.write(token_for(name, role.capitalize(), timedelta(days=days), purpose.strip()))
 
 
-def make_token(name: str, role: str, lifetime: timedelta) -> str:
+def token_for(name: str, role: str, lifetime: timedelta, purpose: str) -> str:
     """A new token for the account of that name, which is made with that role if there is none."""
     users = get_user_model().objects
     user = users.filter(username=name).first()
@@ -44,4 +49,4 @@ def make_token(name: str, role: str, lifetime: timedelta) -> str:
         user.groups.add(Group.objects.get(name=role))
     elif not user.groups.filter(name=role).exists():
         raise CommandError(f"{name} is there already, with another role than {role.lower()}.")
-    return AuthToken.objects.create(user, lifetime)[1]
+    return make_token(user, lifetime, purpose)[1]

@@ -18,7 +18,7 @@ from credits.models import Borrower, Credit, Payment
 from fintrack.access import ANALYST, ROLES
 from plans.models import Plan
 
-from .api_token import make_token
+from .api_token import token_for
 
 TOKEN_LIFETIME = timedelta(days=30)
 
@@ -58,7 +58,7 @@ class Command(BaseCommand):
             user = get_user_model().objects.create_user(role.lower(), password=password)
             user.groups.add(Group.objects.get(name=role))
             self.stdout.write(f"  {user.username:15} {password}")
-        token = make_token(ANALYST.lower(), ANALYST, TOKEN_LIFETIME)
+        token = token_for(ANALYST.lower(), ANALYST, TOKEN_LIFETIME, "first_run")
         last = Payment.objects.order_by("payment_date").values_list("payment_date", flat=True).last()
         year = (last or timezone.localdate()).year
         self.stdout.write(f"Ask the API, with a token that lasts {TOKEN_LIFETIME.days} days:")

@@ -1,0 +1,641 @@
+"""The trail of accounts, tokens that say what they are for, failed sign-ins, and a password of one's own."""
+
+import re
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import Group, User
+from django.core.management import CommandError, call_command
+from django.db import connection, transaction
+from django.db.models import ProtectedError
+from django.test import Client
+from knox.models import AuthToken
+from rest_framework.test import APIClient
+
+from fintrack.access import ADMINISTRATOR, ANALYST, EDITOR
+from fintrack.accounts import make_token
+from fintrack.models import AccountChange, FailedSignIn, PasswordDue, TokenNote
+
+from . import builders
+from .sent_forms import sent_back
+from .test_admin import errors_at, html, words
+
+pytestmark = pytest.mark.django_db
+
+PASSWORD, OWN = "a long password", "quite another one"
+YEAR = "/api/v1/year_performance?year=2021"
+LIST = "/admin/fintrack/accountchange/"
+SIGN_INS = "/admin/fintrack/failedsignin/"
+TOKENS = "/admin/fintrack/token/"
+
+
+def since(record: int) -> list[tuple]:
+    """(account, action, fields, by whom) of the changes after the record, in order."""
+    changes = AccountChange.objects.filter(pk__gt=record).select_related("about", "account").order_by("pk")
+    return [
+        (str(each.about), each.action, each.fields, each.account and each.account.username)
+        for each in changes
+    ]
+
+
+def last() -> int:
+    return AccountChange.objects.order_by("pk").values_list("pk", flat=True).last() or 0
+
+
+def me() -> User:
+    return User.objects.get(groups__name=ADMINISTRATOR)
+
+
+def role(name: str) -> Group:
+    return Group.objects.get(name=name)
+
+
+def sign_in(name: str, password: str = PASSWORD, client: Client | None = None) -> Client:
+    client = client or APIClient()
+    client.post("/accounts/login/", {"username": name, "password": password})
+    return client
+
+
+def passwords(new: str, **fields: Any) -> dict[str, Any]:
+    return {"password1": new, "password2": new, "usable_password": "true", **fields}
+
+
+def change_own(client: Client, old: str, new: str) -> Any:
+    fields = {"old_password": old, "new_password1": new, "new_password2": new}
+    return client.post("/accounts/password/", fields)
+
+
+# The trail
+
+
+def test_account_made_and_changed_in_the_admin_has_before_and_after(administrator):
+    start, by = last(), me().username
+    fields = passwords(PASSWORD, username="olena", groups=[role(EDITOR).pk])
+    administrator.post("/admin/auth/user/add/", fields)
+    olena = User.objects.get(username="olena")
+    fields = {
+        "username": "olena.k",
+        "first_name": "Olena",
+        "email": "o@example.com",
+        "groups": [role(ANALYST).pk],
+    }
+    administrator.post(f"/admin/auth/user/{olena.pk}/change/", fields)
+    assert since(start) == [
+        (
+            "olena.k",
+            "made",
+            {"username": [None, "olena"], "is_active": [None, True], "password": [None, "usable"]},
+            by,
+        ),
+        ("olena.k", "roles", {"roles": [None, "Editor"]}, by),
+        (
+            "olena.k",
+            "changed",
+            {
+                "username": ["olena", "olena.k"],
+                "first_name": ["", "Olena"],
+                "email": ["", "o@example.com"],
+                "is_active": [True, False],
+            },
+            by,
+        ),
+        ("olena.k", "roles", {"roles": ["Editor", "Analyst"]}, by),
+    ]
+    assert AccountChange.objects.latest("pk").via == f"/admin/auth/user/{olena.pk}/change/"
+
+
+def test_saving_an_account_as_it_is_leaves_no_record(administrator):
+    other = builders.account(EDITOR)
+    start = last()
+    fields = {"username": other.username, "is_active": "on", "groups": [role(EDITOR).pk]}
+    assert administrator.post(f"/admin/auth/user/{other.pk}/change/", fields).status_code == 302
+    other.save()
+    assert since(start) == []
+
+
+def test_signing_in_leaves_no_record_not_even_where_the_hash_is_renewed(settings):
+    account = builders.account(ANALYST, password=PASSWORD)
+    start = last()
+    settings.PASSWORD_HASHERS = [
+        "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+        *settings.PASSWORD_HASHERS,
+    ]
+    sign_in(account.username)
+    account.refresh_from_db()
+    assert account.password.startswith("pbkdf2_")
+    assert account.last_login
+    assert since(start) == []
+
+
+def test_roles_are_recorded_whichever_way_they_are_given():
+    first, second = builders.account(), builders.account()
+    editor, analyst = role(EDITOR), role(ANALYST)
+    start = last()
+    first.groups.add(editor)
+    first.groups.add(editor)
+    editor.user_set.add(first, second)
+    first.groups.add(analyst)
+    analyst.user_set.remove(first)
+    second.groups.remove(analyst)
+    editor.user_set.clear()
+    assert since(start) == [
+        (str(first), "roles", {"roles": [None, "Editor"]}, None),
+        (str(second), "roles", {"roles": [None, "Editor"]}, None),
+        (str(first), "roles", {"roles": ["Editor", "Analyst, Editor"]}, None),
+        (str(first), "roles", {"roles": ["Analyst, Editor", "Editor"]}, None),
+        (str(first), "roles", {"roles": ["Editor", None]}, None),
+        (str(second), "roles", {"roles": ["Editor", None]}, None),
+    ]
+
+
+def test_passwords_are_recorded_as_facts_alone(administrator):
+    other = builders.account(EDITOR, password=PASSWORD)
+    start, by = last(), me().username
+    administrator.post(f"/admin/auth/user/{other.pk}/password/", passwords(OWN))
+    without = {"usable_password": "false", "unset-password": "1"}
+    administrator.post(f"/admin/auth/user/{other.pk}/password/", without)
+    administrator.post(f"/admin/auth/user/{other.pk}/password/", passwords(OWN))
+    assert since(start) == [
+        (str(other), "password set", {}, by),
+        (str(other), "password removed", {"password": ["usable", "unusable"]}, by),
+        (str(other), "password set", {"password": ["unusable", "usable"]}, by),
+    ]
+
+
+def test_own_password_is_recorded_and_keeps_the_session(client):
+    account = builders.account(ANALYST, password=PASSWORD)
+    client.force_login(account)
+    start = last()
+    assert change_own(client, PASSWORD, OWN)["Location"] == "/"
+    assert client.get("/").status_code == 200
+    assert since(start) == [(str(account), "password changed", {}, str(account))]
+    assert AccountChange.objects.latest("pk").via == "/accounts/password/"
+
+
+def test_commands_are_recorded(monkeypatch):
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", PASSWORD)
+    monkeypatch.setattr("sys.argv", ["manage.py", "createsuperuser", "--noinput", "--username=root"])
+    start = last()
+    call_command("createsuperuser", interactive=False, username="root", email="root@example.com")
+    assert since(start) == [
+        (
+            "root",
+            "made",
+            {
+                "username": [None, "root"],
+                "email": [None, "root@example.com"],
+                "is_active": [None, True],
+                "is_superuser": [None, True],
+                "password": [None, "usable"],
+            },
+            None,
+        )
+    ]
+    assert AccountChange.objects.latest("pk").via == "manage.py createsuperuser"
+    start = last()
+    monkeypatch.setattr("getpass.getpass", lambda prompt: OWN)
+    call_command("changepassword", "root", verbosity=0)
+    assert since(start) == [("root", "password set", {}, None)]
+    assert not PasswordDue.objects.exists()  # neither must be changed
+    assert sign_in("root", OWN).get("/admin/").status_code == 200
+
+
+def test_api_token_records_the_account_and_the_token(capfd, time_machine):
+    time_machine.move_to("2031-01-01T12:00Z")
+    start = last()
+    call_command("api_token", "program", "--role", "analyst", "--for", " the warehouse ")
+    call_command("api_token", "program", "--role", "analyst", "--days", "1")
+    first, second = AuthToken.objects.order_by("-expiry")
+    assert since(start) == [
+        (
+            "program",
+            "made",
+            {"username": [None, "program"], "is_active": [None, True], "password": [None, "unusable"]},
+            None,
+        ),
+        ("program", "roles", {"roles": [None, "Analyst"]}, None),
+        (
+            "program",
+            "token made",
+            {
+                "token": [None, f"{first.token_key}…"],
+                "what for": [None, "the warehouse"],
+                "expires": [None, "2032-01-01 14:00"],
+            },
+            None,
+        ),
+        (
+            "program",
+            "token made",
+            {
+                "token": [None, f"{second.token_key}…"],
+                "what for": [None, "api_token"],
+                "expires": [None, "2031-01-02 14:00"],
+            },
+            None,
+        ),
+    ]
+
+
+@pytest.mark.parametrize("purpose", ["", "  ", "x" * 101])
+def test_purpose_that_cannot_be_is_an_error(purpose):
+    with pytest.raises(CommandError, match="--for takes a text of 1 to 100 characters"):
+        call_command("api_token", "program", "--role", "analyst", f"--for={purpose}")
+    assert not User.objects.exists()
+
+
+def test_token_is_recorded_when_it_is_made_in_the_admin_and_when_it_is_revoked(administrator, time_machine):
+    time_machine.move_to("2031-01-01T12:00Z")
+    administrator.force_login(me())
+    program = builders.account(ANALYST)
+    start, by = last(), me().username
+    for purpose in ("one", "another"):
+        administrator.post(f"{TOKENS}add/", {"user": program.pk, "purpose": purpose, "days": 30})
+    one, another = AuthToken.objects.order_by("note__purpose").reverse()
+    administrator.post(f"{TOKENS}{one.pk}/delete/", {"post": "yes"})
+    selected = {"action": "delete_selected", "_selected_action": [another.pk], "post": "yes"}
+    administrator.post(TOKENS, selected)
+    expires = "2031-01-31 14:00"
+
+    def fields(token: AuthToken, purpose: str) -> list[tuple[str, str]]:
+        return [("token", f"{token.token_key}…"), ("what for", purpose), ("expires", expires)]
+
+    assert since(start) == [
+        *(
+            (str(program), "token made", {name: [None, value] for name, value in fields(*each)}, by)
+            for each in ((one, "one"), (another, "another"))
+        ),
+        *(
+            (str(program), "token revoked", {name: [value, None] for name, value in fields(*each)}, by)
+            for each in ((one, "one"), (another, "another"))
+        ),
+    ]
+    assert not AuthToken.objects.exists()
+    assert not LogEntry.objects.exists()  # it would name them by their digests
+
+
+def test_expired_token_that_is_cleared_away_is_recorded_as_that(time_machine):
+    time_machine.move_to("2031-01-01T12:00Z")
+    program = builders.account(ANALYST)
+    _, text = make_token(program, timedelta(days=1), "a test")
+    start = last()
+    time_machine.shift(timedelta(days=2))
+    assert asked(text) == 401
+    ((about, action, fields, by),) = since(start)
+    assert (about, action, by) == (str(program), "token expired", None)
+    assert fields["expires"] == ["2031-01-02 14:00", None]
+
+
+def test_trail_never_holds_a_password_a_token_or_a_digest(administrator):
+    program = builders.account(ANALYST, password=PASSWORD)
+    made = administrator.post(f"{TOKENS}add/", {"user": program.pk, "purpose": "x", "days": 1}, follow=True)
+    (text,) = re.findall(r"\b[0-9a-f]{64}\b", words(made))
+    token = AuthToken.objects.get()
+    administrator.post(f"/admin/auth/user/{program.pk}/password/", passwords(OWN))
+    page = words(administrator.get(f"{TOKENS}{token.pk}/delete/"))
+    administrator.post(f"{TOKENS}{token.pk}/delete/", {"post": "yes"})
+    program.refresh_from_db()
+    for kept in (str(list(AccountChange.objects.values())), page, words(administrator.get(LIST))):
+        for secret in (text, text[15:], token.digest, PASSWORD, OWN, program.password):
+            assert secret not in kept
+
+
+def test_change_and_record_are_one_transaction(monkeypatch):
+    account = builders.account(ANALYST, password=PASSWORD)
+    start = last()
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("fintrack.accounts.record", fail)
+    for act in (
+        lambda: User.objects.create_user("olena"),
+        lambda: account.groups.clear(),
+        lambda: (account.set_password(OWN), account.save()),
+        lambda: make_token(account, timedelta(days=1), "x"),
+    ):
+        with pytest.raises(ZeroDivisionError), transaction.atomic():
+            act()
+    account.refresh_from_db()
+    assert not User.objects.filter(username="olena").exists()
+    assert account.check_password(PASSWORD)
+    assert account.groups.get() == role(ANALYST)
+    assert (AuthToken.objects.count(), since(start)) == (0, [])
+
+
+@pytest.mark.usefixtures("committed")
+def test_change_without_a_transaction_around_it_is_undone_when_its_record_fails(monkeypatch):
+    account = builders.account(password=PASSWORD)
+    monkeypatch.setattr("fintrack.accounts.record", lambda *args: 1 / 0)
+    account.set_password(OWN)
+    with pytest.raises(ZeroDivisionError):
+        account.save()
+    with pytest.raises(ZeroDivisionError):
+        make_token(account, timedelta(days=1), "x")
+    account.refresh_from_db()
+    assert account.check_password(PASSWORD)
+    assert not AuthToken.objects.exists()
+
+
+def test_account_that_the_trail_names_cannot_be_deleted():
+    account = builders.account()
+    with pytest.raises(ProtectedError):
+        account.delete()
+
+
+def test_history_of_an_account_is_its_part_of_the_trail(administrator):
+    olena, other = builders.account(EDITOR, first_name="Olena"), builders.account(ANALYST)
+    shown = words(administrator.get(f"/admin/auth/user/{olena.pk}/history/", follow=True))
+    assert "first_name: – → Olena" in shown
+    assert "roles: – → Editor" in shown
+    assert f"username: – → {other.username}" not in shown
+    make_token(olena, timedelta(days=1), "the warehouse")
+    there = administrator.get(f"{TOKENS}{AuthToken.objects.get().pk}/history/")["Location"]
+    assert there == f"{LIST}?about__id__exact={olena.pk}"
+
+
+def test_trail_is_filtered_by_account_by_whom_and_action(administrator):
+    olena = builders.account(EDITOR, password=PASSWORD)
+    administrator.post(f"/admin/auth/user/{olena.pk}/password/", passwords(OWN))
+    for query, found in (
+        ("", 5),  # two accounts made, each given its role
+        (f"?about__id__exact={olena.pk}", 3),
+        (f"?account__id__exact={me().pk}", 1),
+        ("?action__exact=roles", 2),
+        (f"?q={olena.username}", 3),
+    ):
+        assert administrator.get(f"{LIST}{query}").context["cl"].result_count == found, query
+
+
+def test_two_administrators_do_not_overwrite_each_other(administrator):
+    olena, by = builders.account(EDITOR), me().username
+    address = f"/admin/auth/user/{olena.pk}/change/"
+    first, second = (sent_back(html(administrator.get(address))) for _ in range(2))
+    first |= {"groups": [str(role(ANALYST).pk)]}
+    second |= {"email": "o@example.com"}
+    assert administrator.post(address, first).status_code == 302
+    shown = words(administrator.post(address, second, follow=True))
+    assert re.search(rf"{by} \([-0-9 :]+\) changed “Role” from Editor to Analyst meanwhile\.", shown)
+    assert (olena.groups.get(), User.objects.get(pk=olena.pk).email) == (role(ANALYST), "o@example.com")
+    second |= {"groups": [], "email": "o@example.com"}
+    refused = administrator.post(address, second | {"once": "another"})
+    assert "groups" in errors_at(refused)
+    assert olena.groups.get() == role(ANALYST)
+
+
+def test_account_and_token_whose_form_is_sent_twice_are_made_once(administrator):
+    fields = sent_back(html(administrator.get("/admin/auth/user/add/"))) | passwords(
+        PASSWORD, username="olena"
+    )
+    twice = [administrator.post("/admin/auth/user/add/", fields).status_code for _ in range(2)]
+    olena = User.objects.get(username="olena")
+    fields = sent_back(html(administrator.get(f"{TOKENS}add/"))) | {"user": olena.pk, "purpose": "x"}
+    twice += [administrator.post(f"{TOKENS}add/", fields).status_code for _ in range(2)]
+    assert (twice, AuthToken.objects.count()) == ([302, 302, 302, 302], 1)
+
+
+# Tokens
+
+
+def asked(token: str) -> int:
+    return APIClient().get(YEAR, headers={"authorization": f"Token {token}"}).status_code
+
+
+def used() -> datetime | None:
+    return TokenNote.objects.get().last_used
+
+
+def test_token_keeps_the_hour_of_its_last_use_with_one_write_an_hour(time_machine):
+    time_machine.move_to("2031-01-01T12:34Z", tick=False)
+    _, text = make_token(builders.account(ANALYST), timedelta(days=1), "a test")
+    assert used() is None
+    writes = []
+
+    def watch(execute: Any, sql: str, *args: Any) -> Any:
+        writes.extend([sql] if sql.startswith("UPDATE") else [])
+        return execute(sql, *args)
+
+    with connection.execute_wrapper(watch):
+        for _ in range(3):
+            assert asked(text) == 200
+        assert used() == datetime(2031, 1, 1, 12, tzinfo=UTC)
+        time_machine.shift(timedelta(minutes=26))
+        assert asked(text) == 200
+    assert used() == datetime(2031, 1, 1, 13, tzinfo=UTC)
+    assert len(writes) == 2
+
+
+@pytest.mark.usefixtures("committed")
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="elsewhere nobody writes that row but this")
+def test_request_neither_waits_nor_fails_while_another_writes():
+    _, text = make_token(builders.account(ANALYST), timedelta(days=1), "a test")
+    began, done = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with transaction.atomic():
+            began.set()
+            done.wait(10)
+        connection.close()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    began.wait(10)
+    try:
+        assert asked(text) == 200
+        assert writer.is_alive()
+        assert used() is None
+    finally:
+        done.set()
+        writer.join()
+    with connection.cursor() as cursor:
+        assert cursor.execute("PRAGMA busy_timeout").fetchone() == (20_000,)  # as it was
+    assert asked(text) == 200
+    assert used()
+
+
+def test_list_of_tokens_shows_who_made_them_what_for_and_their_last_use(administrator, time_machine):
+    time_machine.move_to("2031-01-01T12:34Z")
+    administrator.force_login(me())
+    program = builders.account(ANALYST)
+    form = administrator.get(f"{TOKENS}add/")
+    assert "Expires in days:" in words(form)
+    assert "purpose" in errors_at(administrator.post(f"{TOKENS}add/", {"user": program.pk, "days": 30}))
+    made = administrator.post(
+        f"{TOKENS}add/", {"user": program.pk, "purpose": "the warehouse", "days": 30}, follow=True
+    )
+    asked(re.findall(r"\b[0-9a-f]{64}\b", words(made))[0])
+    token = AuthToken.objects.get()
+    (row,) = administrator.get(TOKENS).context["cl"].result_list
+    assert (row.token_key, row.user, row.note.purpose, row.note.maker) == (
+        token.token_key,
+        program,
+        "the warehouse",
+        me(),
+    )
+    shown = words(administrator.get(f"{TOKENS}{token.pk}/change/"))
+    assert "the warehouse" in shown
+    for wrong in ("uth token", "Days", token.digest):
+        assert wrong not in shown
+
+
+# Failed sign-ins
+
+
+def test_failed_sign_ins_are_shown_and_unlocked(administrator, time_machine):
+    time_machine.move_to("2031-01-01T12:00Z", tick=False)
+    administrator.force_login(me())
+    account = builders.account(EDITOR, password=PASSWORD)
+    here = Client(REMOTE_ADDR="10.0.0.1", headers={"user-agent": "Firefox"})
+    there = Client(REMOTE_ADDR="10.0.0.2")
+    for _ in range(3):
+        sign_in(account.username, "wrong", here)
+    time_machine.shift(60)
+    other = Client(REMOTE_ADDR="10.0.0.1", headers={"user-agent": "Chromium"})
+    sign_in(account.username, "wrong", other)
+    time_machine.shift(60)
+    sign_in(account.username, "wrong", other)
+    sign_in(account.username, "wrong", there)
+
+    def shown() -> list[tuple]:
+        page = administrator.get(SIGN_INS)
+        admin, rows = page.context["cl"].model_admin, page.context["cl"].result_list
+        return sorted(
+            (each.ip_address, each.user_agent, each.failures_since_start, f"{until:%H:%M}" if until else None)
+            for each, until in ((each, admin.locked_until(each)) for each in rows)
+        )
+
+    # The three of the first minute are needed for five: when they are too old, the lock ends.
+    assert shown() == [
+        ("10.0.0.1", "Chromium", 2, "12:15"),
+        ("10.0.0.1", "Firefox", 3, "12:15"),
+        ("10.0.0.2", "<unknown>", 1, None),
+    ]
+    start = last()
+    chosen = FailedSignIn.objects.filter(user_agent="Chromium").get()
+    answer = administrator.post(SIGN_INS, {"action": "unlock", "_selected_action": [chosen.pk]}, follow=True)
+    assert f"Unlocked: {account.username}, 10.0.0.1" in words(answer)
+    assert shown() == [("10.0.0.2", "<unknown>", 1, None)]
+    assert since(start) == [
+        (str(account), "unlocked", {"address": ["10.0.0.1", None], "failures": [5, 0]}, me().username)
+    ]
+    assert sign_in(account.username, client=here).get("/").status_code == 200
+
+
+def test_lock_ends_when_the_list_says(administrator, time_machine):
+    time_machine.move_to("2031-01-01T12:00Z", tick=False)
+    account = builders.account(EDITOR, password=PASSWORD)
+    for agent in ("Firefox", "Chromium"):
+        for _ in range(3):
+            sign_in(account.username, "wrong", Client(headers={"user-agent": agent}))
+        time_machine.shift(60)
+    time_machine.move_to("2031-01-01T12:14:59Z", tick=False)
+    assert sign_in(account.username).get("/").status_code == 302
+    time_machine.move_to("2031-01-01T12:15:01Z", tick=False)
+    assert sign_in(account.username).get("/").status_code == 200
+
+
+def test_name_that_no_account_has_stays_out_of_the_trail(administrator):
+    sign_in("my secret password", "x")
+    start = last()
+    administrator.post(SIGN_INS, {"action": "unlock", "_selected_action": [FailedSignIn.objects.get().pk]})
+    assert since(start) == [
+        ("None", "unlocked", {"address": ["127.0.0.1", None], "failures": [1, 0]}, me().username)
+    ]
+
+
+def test_axes_reset_is_recorded_and_a_sign_in_that_clears_failures_is_not():
+    account = builders.account(EDITOR, password=PASSWORD)
+    sign_in(account.username, "wrong")
+    start = last()
+    sign_in(account.username)
+    assert (FailedSignIn.objects.count(), since(start)) == (0, [])
+    sign_in(account.username, "wrong")
+    call_command("axes_reset")
+    assert since(start) == [
+        (str(account), "unlocked", {"address": ["127.0.0.1", None], "failures": [1, 0]}, None)
+    ]
+
+
+def test_editor_sees_neither_the_trail_nor_sign_ins_nor_tokens(editor):
+    shown = words(editor.get("/admin/"))
+    for name in ("Changes of accounts", "Failed sign-ins", "Tokens"):
+        assert name not in shown
+    assert [editor.get(address).status_code for address in (LIST, SIGN_INS, TOKENS)] == [403, 403, 403]
+
+
+# A password of one's own
+
+
+@pytest.fixture
+def newcomer(administrator) -> APIClient:
+    """Signed in as olena, an editor, with the password that an administrator gave her."""
+    administrator.post(
+        "/admin/auth/user/add/", passwords(PASSWORD, username="olena", groups=[role(EDITOR).pk])
+    )
+    return sign_in("olena")
+
+
+def test_new_account_changes_its_password_before_anything_else(newcomer):
+    for address in ("/", "/admin/", "/admin/credits/credit/", "/reports/credits/", "/api/docs/"):
+        assert newcomer.get(address)["Location"] == "/accounts/password/", address
+    assert newcomer.post("/admin/credits/dictionary/add/", {"name": "x"})["Location"] == "/accounts/password/"
+    assert "You have your password from somebody else." in words(newcomer.get("/accounts/password/"))
+    assert change_own(newcomer, PASSWORD, "short").status_code == 200
+    same = change_own(newcomer, PASSWORD, PASSWORD)
+    assert "Choose another password than the one you have." in words(same)
+    assert newcomer.get("/").status_code == 302
+    assert change_own(newcomer, PASSWORD, OWN)["Location"] == "/"
+    assert [newcomer.get(address).status_code for address in ("/", "/admin/", YEAR)] == [200, 200, 200]
+    assert "somebody else" not in words(newcomer.get("/accounts/password/"))
+    assert sign_in("olena", OWN).get("/").status_code == 200
+
+
+def test_api_refuses_the_session_until_then_and_takes_the_token(newcomer):
+    for method, address in (("get", YEAR), ("get", "/year_performance?year=2021"), ("post", "/plans_insert")):
+        answer = getattr(newcomer, method)(address)
+        assert answer.status_code == 403
+        assert answer["Content-Type"] == "application/problem+json"
+        assert answer.json()["detail"] == "Change your password first: you have it from somebody else."
+    assert newcomer.get(YEAR, headers={"authorization": "Basic eDp4"}).status_code == 403
+    _, text = make_token(User.objects.get(username="olena"), timedelta(days=1), "a test")
+    assert asked(text) == 200
+    assert newcomer.get(YEAR, headers={"authorization": f"Token {text}"}).status_code == 200
+
+
+def test_newcomer_can_sign_out(newcomer):
+    assert newcomer.post("/accounts/logout/")["Location"] == "/accounts/login/"
+    assert newcomer.get("/")["Location"] == "/accounts/login/?next=/"
+
+
+def test_password_set_by_somebody_else_ends_the_session_and_must_be_changed(administrator):
+    account = builders.account(ANALYST, password=PASSWORD)
+    before = sign_in(account.username)
+    administrator.post(f"/admin/auth/user/{account.pk}/password/", passwords(OWN))
+    assert before.get("/")["Location"] == "/accounts/login/?next=/"
+    assert sign_in(account.username, OWN).get("/")["Location"] == "/accounts/password/"
+
+
+def test_own_password_set_in_the_admin_need_not_be_changed(administrator):
+    mine = me()
+    administrator.post(f"/admin/auth/user/{mine.pk}/password/", passwords(OWN))
+    assert administrator.get("/admin/").status_code == 200
+    assert sign_in(mine.username, OWN).get("/admin/").status_code == 200
+
+
+def test_account_without_a_password_has_none_to_change(administrator):
+    administrator.post("/admin/auth/user/add/", {"username": "program", "usable_password": "false"})
+    assert User.objects.filter(username="program").exists()
+    assert not PasswordDue.objects.exists()
+
+
+def test_password_of_a_command_is_no_reason(capfd, tmp_path):
+    call_command("first_run", "--data", builders.files(tmp_path))
+    assert not PasswordDue.objects.exists()
+    account = builders.account(password=make_password(None))
+    account.set_password(PASSWORD)
+    account.save()
+    assert not PasswordDue.objects.exists()
