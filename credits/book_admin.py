@@ -45,7 +45,7 @@ from fintrack.merging import MergingAdmin, MergingModelForm, MergingRows, said
 
 from .fields import AmountField, DayField
 from .files import Faults, Faulty, csv_text, workbook_cell
-from .loading import Differs, load_file, preview_file
+from .loading import Differs, fitting, load_file, preview_file
 from .models import Dictionary
 from .money import MoneySum
 from .reading import in_batches
@@ -119,11 +119,23 @@ class UploadForm(ImportForm):
         widget=forms.FileInput(attrs={"accept": ".csv,.tsv,.txt,.xlsx"}),
     )
 
+    encoding = forms.ChoiceField(
+        label=_("Encoding of a text file"),
+        choices=[
+            ("", _("Automatic")),
+            ("utf-8", "UTF-8"),
+            ("cp1251", "Windows-1251"),
+            ("koi8-u", "KOI8-U"),
+            ("utf-16-le", "UTF-16"),
+        ],
+        required=False,
+    )
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["format"].widget = forms.HiddenInput()
         self.fields["format"].required = False
-        self.fields["resource"].label = _("Columns")
+        self.fields["resource"].widget = forms.HiddenInput()  # the file's header tells
 
     @property
     def media(self) -> forms.Media:
@@ -292,8 +304,9 @@ class BookAdmin(BookFields, ImportExportMixin, MergingAdmin):
         form = self.create_import_form(request)
         if not (request.method == "POST" and form.is_valid()):
             return self.import_page(request, form=form)
-        file, columns = form.cleaned_data["import_file"], int(form.cleaned_data["resource"] or 0)
-        preview = preview_file(self.resource_classes[columns](), file, file.name)
+        file, encoding = form.cleaned_data["import_file"], form.cleaned_data["encoding"]
+        columns = fitting(self.resource_classes, file, encoding)
+        preview = preview_file(self.resource_classes[columns](), file, file.name, encoding)
         if preview.faults:
             return self.import_page(request, form=form, result=preview)
         Upload.objects.filter(moment__lt=timezone.now() - KEPT_FOR).delete()
@@ -302,6 +315,7 @@ class BookAdmin(BookFields, ImportExportMixin, MergingAdmin):
             key=uuid4().hex,
             table=self.opts.label_lower,
             columns=columns,
+            encoding=encoding,
             name=file.name[:255],
             content=file.read(),
             digest=preview.digest,
@@ -322,7 +336,7 @@ class BookAdmin(BookFields, ImportExportMixin, MergingAdmin):
         try:
             counts = load_file(resource(), BytesIO(upload.content), upload.name, Faults(), upload)
         except (Differs, Faulty, DatabaseError) as error:
-            preview = preview_file(resource(), BytesIO(upload.content), upload.name)
+            preview = preview_file(resource(), BytesIO(upload.content), upload.name, upload.encoding)
             if isinstance(error, DatabaseError) and preview.digest == upload.digest:
                 messages.error(request, REFUSED % error)
             else:

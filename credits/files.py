@@ -6,6 +6,7 @@ import io
 import re
 import zipfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -161,14 +162,14 @@ def read_rows(
     file: BinaryIO,
     columns: Sequence[str],
     faults: Faults,
-    encoding: str | None = None,
+    encoding: str = "",
     max_unzipped: int = 2**31,
     max_marks: int | None = None,
     max_rows: int | None = None,
 ) -> Iterator[Row]:
     """The rows under the header that have a cell with something in it, with the columns asked for.
 
-    encoding is that of a text file without a byte order mark; None means that it is found out. max_unzipped,
+    encoding is that of a text file without a byte order mark; "" means that it is found out. max_unzipped,
     in bytes, is how large a workbook may be when unpacked, and max_marks how many tags and attributes its
     parts may have. Raise Unreadable.
     """
@@ -185,11 +186,29 @@ def read_rows(
         yield Row(number, {column: cells[position] for column, position in positions})
 
 
+def best_columns(
+    file: BinaryIO,
+    choices: Sequence[Sequence[str]],
+    encoding: str,
+    max_unzipped: int,
+    max_marks: int | None,
+) -> int:
+    """Which of the choices a header among the file's first rows lacks the fewest columns of."""
+    asked = {column for columns in choices for column in columns}
+    rows: list[set[str]] = [set()]
+    with suppress(Unreadable):  # who reads the file then says why
+        lines = table_lines(file, asked, Faults(), encoding, max_unzipped, max_marks)
+        for _number, cells in islice(lines, ABOVE):
+            rows.append(set(names_of(cells)))
+    lacking = [min(len(set(columns) - row) for row in rows) for columns in choices]
+    return lacking.index(min(lacking))
+
+
 def table_lines(
     file: BinaryIO,
     columns: Collection[str],
     faults: Faults,
-    encoding: str | None,
+    encoding: str,
     max_unzipped: int,
     max_marks: int | None,
 ) -> Iterator[tuple[int, list[Any]]]:
@@ -284,7 +303,7 @@ def is_cp1251(file: BinaryIO) -> bool:
 
 
 def csv_lines(
-    file: BinaryIO, columns: Collection[str], faults: Faults, encoding: str | None
+    file: BinaryIO, columns: Collection[str], faults: Faults, encoding: str
 ) -> Iterator[tuple[int, list[Any]]]:
     """Each row's number and cells. What can't be decoded becomes U+FFFD, which no cell may hold."""
     mark = file.read(3)

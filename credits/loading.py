@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +14,7 @@ from django.db.models import Model
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from .files import Fault, Faults, Faulty, Row, Unreadable, read_rows, shown
+from .files import Fault, Faults, Faulty, Row, Unreadable, best_columns, read_rows, shown
 from .trail import Change, Load, LoadRecord, Upload, record_refusal
 from .writing import door, one_at_a_time, writing
 
@@ -97,24 +97,45 @@ class Compared(NamedTuple):
 
 
 class Batch:
-    """Rows whose cells are right, by row number, and what the database has of them, by key."""
+    """Rows by their number, and what the database has of them, by key.
+
+    items are those that may be stored, read are all: there a cell at fault is None, and its column is wrong.
+    """
 
     def __init__(self, faults: Faults, doubtful: Doubtful) -> None:
         self.faults = faults
         self.doubtful = doubtful
         self.items: dict[int, Any] = {}
+        self.read: dict[int, Any] = {}
+        self.wrong: dict[int, set[str]] = {}
         self.cells: dict[int, dict[str, Any]] = {}
         self.stored: dict[Any, Any] = {}
         self.compared: list[Compared] = []
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
-        """(row number, instance), over a copy: rows may be refused meanwhile."""
+        """(row number, instance) of those that may be stored, over a copy: they may be refused meanwhile."""
         return iter(list(self.items.items()))
 
+    def add(self, row: Row, item: Model, wrong: set[str]) -> None:
+        self.read[row.number] = self.items[row.number] = item
+        self.cells[row.number] = row.cells
+        if wrong:
+            self.wrong[row.number] = wrong
+            self.leave_out(row.number)
+
+    def having(self, *columns: str) -> list[tuple[int, Any]]:
+        """(row number, instance) of all rows that are right in these columns, whatever else is wrong."""
+        return [(number, item) for number, item in self.read.items() if self.is_right(number, *columns)]
+
+    def is_right(self, number: int, *columns: str) -> bool:
+        return number not in self.wrong or self.wrong[number].isdisjoint(columns)
+
     def refuse(self, number: int, column: str, expected: Any) -> None:
-        """The row won't be stored. It may be refused for more than one reason."""
-        self.faults.add(number, column, self.cells[number][column], expected)
-        self.leave_out(number)
+        """The row won't be stored. It may be refused for more than one reason, but once for each cell."""
+        if self.is_right(number, column):
+            self.wrong.setdefault(number, set()).add(column)
+            self.faults.add(number, column, self.cells[number][column], expected)
+            self.leave_out(number)
 
     def leave_out(self, number: int) -> None:
         """The row won't be stored, and what refers to it isn't at fault for that."""
@@ -224,20 +245,17 @@ class TableLoad:
         yield lines
 
     def batch(self, lines: list[Row], locking: bool) -> Batch:
-        """The rows whose cells are right, known once, and known as the same."""
+        """The rows with what is right of them, known once, and known as the same."""
         batch = Batch(self.faults, self.doubtful)
         for row in lines:
-            if item := self.resource.instance(row, self.faults):
-                batch.items[row.number] = item
-                batch.cells[row.number] = row.cells
-                self.without_id += item.pk is None and "id" in self.resource.fields
-            elif pk := self.resource.id_of(row):
-                self.doubtful.add(self.model, pk)
+            batch.add(row, *self.resource.instance(row, self.faults))
+        if "id" in self.resource.fields:
+            self.without_id += sum(item.pk is None for _number, item in batch)
         if not self.was_empty:
-            batch.stored = self.resource.stored(list(batch.items.values()))
+            batch.stored = self.resource.stored(list(batch.read.values()))
             if locking:
                 self.lock_changed(batch)
-        for number, item in batch:
+        for number, item in batch.read.items():
             key = self.resource.key_of(item)
             if key is not None and not self.seen.add(key):
                 batch.refuse(number, self.resource.key_column, self.resource.key_expected)
@@ -346,20 +364,28 @@ class Differs(Exception):
     """Storing a file would do something else than its preview said."""
 
 
-def read_file(resource: BookResource, file: BinaryIO, faults: Faults) -> list[Row]:
+def fitting(resources: Sequence[type[BookResource]], file: BinaryIO, encoding: str = "") -> int:
+    """Which of them the file's header fits best."""
+    if len(resources) == 1:
+        return 0
+    columns, first = [resource.columns() for resource in resources], resources[0]
+    return best_columns(file, columns, encoding, first.max_unzipped, first.max_marks)
+
+
+def read_file(resource: BookResource, file: BinaryIO, faults: Faults, encoding: str = "") -> list[Row]:
     """All rows of a file that comes in a request, before any transaction begins: its reader may be slow."""
     limits = {name: getattr(resource, name) for name in ("max_unzipped", "max_marks", "max_rows")}
     rows = []
     with suppress(Unreadable):  # the rows before are checked all the same
-        for row in read_rows(file, resource.columns(), faults, **limits):
+        for row in read_rows(file, resource.columns(), faults, encoding, **limits):
             rows.append(row)
     return rows
 
 
-def preview_file(resource: BookResource, file: BinaryIO, name: str) -> Preview:
+def preview_file(resource: BookResource, file: BinaryIO, name: str, encoding: str = "") -> Preview:
     """What storing the file would do. Nothing is stored but, in the trail, a refusal; nothing is locked."""
     preview = Preview(resource, Source.of(file, name))
-    rows = read_file(resource, file, preview.faults)
+    rows = read_file(resource, file, preview.faults, encoding)
     resource.prepare()
     load = TableLoad(resource, preview.faults)
     for batch in load.compared(rows):
@@ -380,7 +406,7 @@ def load_file(
     An upload that was previewed goes with it. Raise Faulty, Differs or, if it has gone, Upload.DoesNotExist.
     """
     source = Source.of(file, name)
-    rows = read_file(resource, file, faults)
+    rows = read_file(resource, file, faults, previewed.encoding if previewed else "")
     with writing():
         one_at_a_time(resource._meta.model._meta.label_lower)
         if previewed and not Upload.objects.filter(pk=previewed.pk).delete()[0]:

@@ -173,23 +173,18 @@ class BookResource(ModelResource):
         """The attributes beside the key."""
         return [field.attribute for field in self.fields.values() if field.attribute != "id"]
 
-    def instance(self, row: Row, faults: Faults) -> Model | None:
-        """The row as an unsaved instance; None where a cell is at fault."""
-        values = {}
+    def instance(self, row: Row, faults: Faults) -> tuple[Model, set[str]]:
+        """The row as an unsaved instance, with None for each cell at fault; and the columns of those."""
+        values, wrong = {}, set()
         for name in self._meta.fields:
             field = self.fields[name]
             try:
                 values[field.attribute] = field.clean(row.cells)
             except ValueError as error:
                 faults.add(row.number, field.column_name, row.cells[field.column_name], error)
-        return self._meta.model(**values) if len(values) == len(self.fields) else None
-
-    def id_of(self, row: Row) -> int | None:
-        """The id of a row that may be at fault elsewhere."""
-        try:
-            return self.fields["id"].clean(row.cells)
-        except (KeyError, ValueError):
-            return None
+                values[field.attribute] = None
+                wrong.add(field.column_name)
+        return self._meta.model(**values), wrong
 
     def shown(self, item: Model) -> list[str]:
         """The row in the cells of a text file, in the order of columns()."""
@@ -209,6 +204,7 @@ class BookResource(ModelResource):
         """Before the first row: what the resource must know of the database."""
 
     def key_of(self, item: Any) -> Any:
+        """What the row is known by; None where it has none or that is at fault."""
         return item.pk
 
     def stored(self, items: list[Any]) -> dict[Any, Model]:
@@ -221,7 +217,7 @@ class BookResource(ModelResource):
         if self.owner:
             owner = self.fields[self.owner]
             given, known = owner.get_value(item), owner.get_value(stored)
-            if given != known:
+            if given is not None and given != known:
                 expected = _("%(known)s, which %(id)d belongs to") % {"known": known, "id": item.pk}
                 batch.refuse(number, owner.column_name, expected)
 
@@ -254,18 +250,20 @@ class BorrowerResource(BookResource):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.logins: set[str] = set()
+        self.logins: dict[str, int] = {}  # whose each is: an id, or of a row without one its negative number
 
     def check(self, batch: Batch) -> None:
-        logins = [item.login for item in batch.items.values()]
+        logins = [item.login for _number, item in batch.having("login")]
         taken = dict(Borrower.objects.filter(login__in=logins).values_list("login", "pk"))
-        for number, item in batch:
-            if item.login in self.logins:
+        for number, item in batch.having("login"):
+            borrower = item.pk or -number
+            if self.logins.get(item.login, borrower) != borrower:
                 batch.refuse(number, "login", _("a login that no other row has"))
-            elif taken.get(item.login, item.pk) != item.pk:
-                expected = _("another login: borrower %d has this one") % taken[item.login]
-                batch.refuse(number, "login", expected)
-            self.logins.add(item.login)
+            elif batch.is_right(number, "id"):
+                self.logins[item.login] = borrower
+                if taken.get(item.login, item.pk) != item.pk:
+                    expected = _("another login: borrower %d has this one") % taken[item.login]
+                    batch.refuse(number, "login", expected)
 
 
 class CreditResource(BookResource):
@@ -297,18 +295,20 @@ class CreditResource(BookResource):
         self.issued_later: dict[int, tuple[int, Any, date]] = {}
 
     def check(self, batch: Batch) -> None:
-        borrowers = batch.known(Borrower, {item.borrower_id for item in batch.items.values()})
-        for number, item in batch:
+        borrowers = batch.known(Borrower, {item.borrower_id for _number, item in batch.having("user_id")})
+        for number, item in batch.having("user_id"):
             if item.borrower_id not in borrowers:
                 batch.refuse(number, "user_id", _("the id of a borrower"))
             elif borrowers[item.borrower_id] is None:
                 batch.leave_out(number)
+        for number, item in batch.having("issuance_date"):
             for column in ("return_date", "actual_return_date"):
                 day = getattr(item, column)
                 if day and day < item.issuance_date:
                     expected = _("the issuance date, %(day)s, or later") % {"day": item.issuance_date}
                     batch.refuse(number, column, expected)
-            if (stored := batch.stored.get(item.pk)) and stored.issuance_date < item.issuance_date:
+            stored = batch.stored.get(item.pk) if batch.is_right(number, "id", "user_id") else None
+            if stored and stored.issuance_date < item.issuance_date:
                 cell = batch.cells[number]["issuance_date"]
                 self.issued_later[item.pk] = number, cell, item.issuance_date
 
@@ -350,15 +350,18 @@ class PaymentResource(BookResource):
         self.added: dict[tuple[int, int], Decimal] = defaultdict(Decimal)  # by the rows so far
 
     def check(self, batch: Batch) -> None:
-        known = batch.known(Credit, {item.credit_id for item in batch.items.values()})
-        kinds = batch.known(Dictionary, {item.type_id for item in batch.items.values()})
-        for number, item in batch:
+        known = batch.known(Credit, {item.credit_id for _number, item in batch.having("credit_id")})
+        kinds = batch.known(Dictionary, {item.type_id for _number, item in batch.having("type_id")})
+        for number, item in batch.having("credit_id"):
             if item.credit_id not in known:
                 batch.refuse(number, "credit_id", _("the id of a credit"))
-            elif (credit := known[item.credit_id]) and item.payment_date < credit.issuance_date:
+            elif not (credit := known[item.credit_id]):
+                batch.leave_out(number)
+            elif item.payment_date and item.payment_date < credit.issuance_date:
                 expected = _("the credit's issuance date, %(day)s, or later") % {"day": credit.issuance_date}
                 batch.refuse(number, "payment_date", expected)
-            elif not (credit and kinds.get(item.type_id)):
+        for number, item in batch.having("type_id"):
+            if not kinds.get(item.type_id):
                 batch.leave_out(number)
 
     def doubts(self, batch: Batch) -> Iterator[tuple[int, str, Any]]:

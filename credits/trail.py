@@ -186,6 +186,7 @@ class Upload(models.Model):
     columns = models.PositiveSmallIntegerField()  # which of the resources of the table's admin
     name = models.CharField(max_length=255)
     content = models.BinaryField()
+    encoding = models.CharField(max_length=20, default="")  # "": it is found out
     digest = models.CharField(max_length=64)  # of the preview
     moment = models.DateTimeField(default=timezone.now, db_index=True)
 

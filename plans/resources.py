@@ -56,11 +56,11 @@ class AnyPlanResource(BookResource):
 
     key_expected = _("a month and category that no earlier row has")
 
-    def key_of(self, item: Any) -> tuple[date, int]:
-        return item.period, item.category_id
+    def key_of(self, item: Any) -> tuple[date, int] | None:
+        return (item.period, item.category_id) if item.period and item.category_id else None
 
     def stored(self, items: list[Any]) -> dict[Any, Model]:
-        plans = Plan.objects.filter(period__in={item.period for item in items})
+        plans = Plan.objects.filter(period__in={item.period for item in items if item.period})
         return {self.key_of(plan): plan for plan in plans}
 
 
@@ -85,12 +85,16 @@ class PlanResource(AnyPlanResource):
         self.ids = Seen()
 
     def check(self, batch: Batch) -> None:
-        categories = batch.known(Dictionary, {item.category_id for item in batch.items.values()})
-        for number, item in batch:
+        categories = batch.known(
+            Dictionary, {item.category_id for _number, item in batch.having("category_id")}
+        )
+        for number, item in batch.having("id"):
             if not self.ids.add(item.pk):
                 batch.refuse(number, "id", _("an id that no other row has"))
-            elif not categories.get(item.category_id):
+        for number, item in batch.having("category_id"):
+            if not categories.get(item.category_id):
                 batch.leave_out(number)
+        for _number, item in batch:
             item.pk = None  # the database gives its own
 
 

@@ -330,8 +330,46 @@ def test_preview_says_which_sheet_was_read(editor, amount):
     book.create_sheet("Notes")
     content = BytesIO()
     book.save(content)
-    response = preview(editor, "plans/plan", "plans.xlsx", content.getvalue(), resource="1")
+    response = preview(editor, "plans/plan", "plans.xlsx", content.getvalue())
     assert "Read from the sheet “Sheet”." in words(response)
+
+
+def test_encoding_is_chosen_or_found_out_and_kept_until_the_import(editor):
+    lines = "id,login,registration_date\n1,ЇЖАК,2021-01-01\n"
+    for told, encoding, login in [("cp1251", "cp1251", "ЇЖАК"), ("koi8-u", "koi8-u", "ЇЖАК")]:
+        response = preview(editor, "credits/borrower", "b.csv", lines.encode(encoding), encoding=told)
+        assert response.context["result"].remarks == []
+        confirm(editor, "credits/borrower", response)
+        assert Borrower.objects.get().login == login
+        Borrower.objects.all().delete()
+    assert "in UTF-8, or in the encoding told" in words(
+        preview(editor, "credits/borrower", "b.csv", lines.encode("cp1251"))
+    )
+    response = preview(editor, "credits/borrower", "b.csv", lines.lower().encode("cp1251"))
+    assert "Read as Windows-1251." in words(response)
+    confirm(editor, "credits/borrower", response)
+    assert Borrower.objects.get().login == "їжак"
+
+
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [
+        ("Month;Sum;Category_name", ["month", "category_name", "sum"]),
+        ("Plan\nmonth;sum", ["month", "category_name", "sum"]),
+        ("id;period;sum", ["id", "period", "sum", "category_id"]),
+        ("x", ["month", "category_name", "sum"]),
+    ],
+)
+def test_plans_are_read_by_the_columns_of_the_header(editor, header, columns):
+    response = preview(editor, "plans/plan", "plans.csv", f"{header}\n1;2;3\n".encode())
+    assert response.context["result"].columns == columns
+
+
+def test_import_form_of_plans_asks_for_no_columns_and_has_a_template_of_each(editor):
+    text = html(editor.get("/admin/plans/plan/import/"))
+    assert '<select name="resource"' not in text
+    for number in (0, 1):
+        assert f"template.csv?resource={number}" in text
 
 
 def test_faulty_import_says_where_and_what_and_stores_nothing(editor):
@@ -341,15 +379,16 @@ def test_faulty_import_says_where_and_what_and_stores_nothing(editor):
     faults = [(fault.row, fault.column, fault.found) for fault in response.context["result"].listed_faults]
     assert sorted(faults) == [
         (2, "payment_date", "31.05.2021"),
+        (3, "credit_id", "7777"),
         (3, "payment_date", "x"),
         (3, "sum", "0"),
         (3, "type_id", "3"),
     ]
     assert "upload" not in response.context
-    assert "The file has 4 faults; nothing was stored." in words(response)
+    assert "The file has 5 faults; nothing was stored." in words(response)
     assert Payment.objects.count() == 0
     load = Load.objects.get()
-    assert (load.outcome, load.faults, load.file) == ("refused", 4, "bad.csv")
+    assert (load.outcome, load.faults, load.file) == ("refused", 5, "bad.csv")
 
 
 @pytest.mark.parametrize(
@@ -395,11 +434,11 @@ def test_large_file_is_told_about_load_data(editor, monkeypatch, settings):
 
 def test_plans_are_uploaded_in_the_three_columns_of_the_api_too(editor):
     content = "month,category_name,sum\n2031-01-01,Видача,10\n2031-01-01,збір,20\n".encode()
-    response = preview(editor, "plans/plan", "plans.csv", content, resource="1")
+    response = preview(editor, "plans/plan", "plans.csv", content)
     assert "2031-01-01 видача 10.00" in words(response)
     confirm(editor, "plans/plan", response)
     assert list(Plan.objects.in_order().values_list("category", "sum")) == [(3, 10), (4, 20)]
-    again = preview(editor, "plans/plan", "plans.csv", content, resource="1")
+    again = preview(editor, "plans/plan", "plans.csv", content)
     assert "a month that has no plan yet for this category" in words(again)
 
 

@@ -216,7 +216,6 @@ def test_editor_loads_a_workbook_of_plans_and_fills_the_year(page):
         ("month", "category_name", "sum"), ("2021-06-01", "видача", 1000), ("01.06.2021", "збір", 2.5)
     )
     upload(page, "plans/plan", "plans.xlsx", content)
-    page.select_option("[name=resource]", "1")
     page.click("input[value=Preview]")
     expect(page.locator(".counts")).to_contain_text("2 new")
     page.click("input[name=confirm]")

@@ -522,7 +522,7 @@ def test_of_more_than_100_faults_in_a_file_the_first_are_told_and_the_others_cou
     files = builders.files(
         tmp_path,
         **added("users", *["x\tolena\t01.01.2021"] * 101),
-        **added("payments", *["4\t1\t20.01.2021\t1\t-1"] * 130),
+        **added("payments", *(f"{number}\t1\t20.01.2021\t1\t-1" for number in range(4, 134))),
     )
     faults, total = refused(files)
     assert faults == [
@@ -532,6 +532,49 @@ def test_of_more_than_100_faults_in_a_file_the_first_are_told_and_the_others_cou
         "payments.csv: 30 more faults",
     ]
     assert total == "231 faults; nothing was stored."
+
+
+def test_a_faulty_cell_hides_no_fault_of_the_others(tmp_path, other_book):
+    """But for what would only follow from it: an id, a date or a borrower that isn't known."""
+    files = builders.files(
+        tmp_path,
+        **added("users", "1\tanna2\tsoon", "y\tvera\t01.01.2021", "8\tolena\tsoon", "y\tolena\t01.01.2021"),
+        **added("credits", "1\t9\t20.01.2021\t19.01.2021\tx\t-1\t0", "x\t9\tx\t19.01.2021\t18.01.2021\t1\t0"),
+        **added("payments", "4\t9\t20.01.2021\t7\t5", "4\t2\t09.01.2021\t3\t5", "x\t9\tx\t1\t5"),
+        **added("plans", "1\t02.01.2021\t1\t3", "9\t01.01.2021\tx\t3"),
+    )
+    issued = "expected the issuance date, 2021-01-20, or later"
+    kinds = "expected 1 (body) or 2 (interest)"
+    assert refused(files)[0] == [
+        f"users.csv, row 4, column registration_date, found 'soon', expected {DAY}",
+        f"users.csv, row 4, column id, found '1', expected {EARLIER}",
+        f"users.csv, row 5, column id, found 'y', expected {ID}",
+        f"users.csv, row 6, column registration_date, found 'soon', expected {DAY}",
+        f"users.csv, row 7, column id, found 'y', expected {ID}",
+        "users.csv, row 7, column login, found 'olena', expected a login that no other row has",
+        f"credits.csv, row 4, column actual_return_date, found 'x', expected {DAY}",
+        f"credits.csv, row 4, column body, found '-1', expected {AMOUNT}",
+        f"credits.csv, row 4, column id, found '1', expected {EARLIER}",
+        "credits.csv, row 4, column user_id, found '9', expected the id of a borrower",
+        f"credits.csv, row 4, column return_date, found '19.01.2021', {issued}",
+        f"credits.csv, row 5, column id, found 'x', expected {ID}",
+        f"credits.csv, row 5, column issuance_date, found 'x', expected {DAY}",
+        "credits.csv, row 5, column user_id, found '9', expected the id of a borrower",
+        f"payments.csv, row 5, column type_id, found '7', {kinds}",
+        "payments.csv, row 5, column credit_id, found '9', expected the id of a credit",
+        f"payments.csv, row 6, column type_id, found '3', {kinds}",
+        f"payments.csv, row 6, column id, found '4', expected {EARLIER}",
+        "payments.csv, row 6, column payment_date, found '09.01.2021', "
+        "expected the credit's issuance date, 2021-01-20, or later",
+        f"payments.csv, row 7, column id, found 'x', expected {ID}",
+        f"payments.csv, row 7, column payment_date, found 'x', expected {DAY}",
+        "payments.csv, row 7, column credit_id, found '9', expected the id of a credit",
+        f"plans.csv, row 4, column period, found '02.01.2021', expected {MONTH}",
+        "plans.csv, row 4, column id, found '1', expected an id that no other row has",
+        f"plans.csv, row 5, column sum, found 'x', expected {AMOUNT}",
+        "plans.csv, row 5, column period, found '01.01.2021', "
+        "expected a month and category that no earlier row has",
+    ]
 
 
 def test_rows_are_told_apart_over_batches(tmp_path):

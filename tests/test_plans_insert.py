@@ -275,6 +275,7 @@ class TestRefused:
             (3, "sum", "", AN_AMOUNT),
             (5, "month", "2021-01-01", NO_PLAN_YET),
             (7, "sum", "x", AN_AMOUNT),
+            (7, "month", "01.02.2021", NO_EARLIER_ROW),
             (8, "month", "01.02.2021", NO_EARLIER_ROW),
         ]
         assert stored() == {(FIRST, Dictionary.COLLECTION): Decimal(7)}

@@ -66,7 +66,7 @@ class Command(BaseCommand):
                 # One load at a time, or two that change different rows might end as a mix of both.
                 one_at_a_time("load_data")
                 removed = empty_tables() if replace else {}
-                counts, faults = load(files, encoding, removed)
+                counts, faults = load(files, encoding or "", removed)
                 if any(faults.values()):
                     raise self.refusal(files, faults)
         except CommandError:
@@ -124,7 +124,7 @@ def empty_tables() -> dict[str, int]:
 
 
 def load(
-    files: dict[str, Path], encoding: str | None, removed: dict[str, int]
+    files: dict[str, Path], encoding: str, removed: dict[str, int]
 ) -> tuple[dict[str, Counts], dict[str, Faults]]:
     """Store every row that is right, and find every fault; in the caller's transaction."""
     counts = {}
