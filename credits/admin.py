@@ -1,5 +1,6 @@
 """What staff see of the book and of its trail."""
 
+from decimal import Decimal
 from typing import Any
 
 from django.apps import apps
@@ -278,7 +279,7 @@ class LoadAdmin(TrailAdmin):
         "unchanged",
         "removed",
         "faults",
-        "sums",
+        "amounts",
         "rows_digest",
     )
 
@@ -292,6 +293,10 @@ class LoadAdmin(TrailAdmin):
             return load.get_outcome_display()
         address = reverse("admin:credits_load_change", args=[undone_by.pk])
         return format_html('<a href="{}">{}</a>', address, _("undone %s") % undone_by.signature())
+
+    @admin.display(description=_("sums of the new rows"))
+    def amounts(self, load: Load) -> str:
+        return ", ".join(f"{name} {grouped(Decimal(amount))}" for name, amount in load.sums.items()) or "–"
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.undo_view)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from datetime import timedelta
+from decimal import Decimal
 from functools import cached_property
 from io import BytesIO
 from tempfile import TemporaryFile
@@ -464,8 +465,9 @@ def workbook_download(resource: BookResource, rows: Iterable[Any]) -> FileRespon
     sheet = book.create_sheet(resource._meta.model._meta.model_name)
     sheet.freeze_panes = "A2"
     sheet.append(resource.columns())
-    for row in rows:
-        sheet.append([workbook_cell(sheet, value) for value in resource.typed(row)])
+    for row in rows:  # cells cost time: openpyxl gives dates their form by itself
+        values = resource.typed(row)
+        sheet.append([workbook_cell(sheet, v) if isinstance(v, Decimal) else v for v in values])
     file = TemporaryFile()  # noqa: SIM115  # the response closes it
     book.save(file)
     file.seek(0)

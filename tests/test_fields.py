@@ -20,7 +20,7 @@ from credits.fields import AmountField, DayField
 from credits.models import Credit, Dictionary, Payment
 from credits.money import KOPECK, ZERO
 from credits.resources import Amount, Day
-from credits.trail import Change
+from credits.trail import Change, Load
 from plans.models import Plan
 
 from . import builders
@@ -246,10 +246,20 @@ def test_workbooks_hold_dates_and_amounts_as_such_in_the_one_form(editor):
     content = b"".join(editor.post("/admin/credits/credit/", fields).streaming_content)
     row = load_workbook(BytesIO(content)).active[2]
     assert [(str(cell.value), cell.number_format) for cell in (row[0], row[2], row[5])] == [
-        (str(credit.pk), "0"),
+        (str(credit.pk), "General"),
         ("2021-06-01 00:00:00", "yyyy-mm-dd"),
         ("1234.5", "#,##0.00"),
     ]
+
+
+def test_an_import_shows_its_sums_as_lists_do(editor):
+    credit = builders.credit("2021-06-01", 5000)
+    text = f"id;credit_id;payment_date;type_id;sum\r\n;{credit.pk};2021-06-15;1;1234,5\r\n"
+    fields = {"import_file": SimpleUploadedFile("p.csv", text.encode()), "resource": "0"}
+    upload = editor.post("/admin/credits/payment/import/", fields).context["upload"]
+    editor.post("/admin/credits/payment/process_import/", {"upload": upload.key})
+    page = html(editor, f"/admin/credits/load/{Load.objects.get().pk}/change/")
+    assert '<div class="readonly">sum 1\u00a0234.50</div>' in page
 
 
 # Doubts
