@@ -12,9 +12,10 @@ from django.http import HttpRequest, HttpResponseNotAllowed, HttpResponseRedirec
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 
-from credits.book_admin import COUNTED, CappedPaginator
+from credits.book_admin import CappedPaginator
 from credits.models import Borrower, Credit, Payment
 from credits.trail import Load
 from plans.models import Plan
@@ -85,4 +86,5 @@ def dashboard() -> dict[str, Any]:
 
 def counted_up(rows: QuerySet[Any]) -> str:
     found = CappedPaginator(rows.order_by("pk"), 1)
-    return f"> {COUNTED:,}" if found.is_capped else f"{found.count:,}"
+    number = number_format(found.count, force_grouping=True)
+    return f"> {number}" if found.is_capped else number

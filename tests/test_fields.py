@@ -252,6 +252,16 @@ def test_workbooks_hold_dates_and_amounts_as_such_in_the_one_form(editor):
     ]
 
 
+def test_the_dashboard_groups_counts_and_shows_days_as_lists_do(editor):
+    lent, day = builders.borrower(), date(2021, 6, 15)
+    Credit.objects.bulk_create(
+        Credit(borrower=lent, issuance_date=day, return_date=day, body=1, percent=0) for _ in range(1000)
+    )
+    page = html(editor, "/admin/")
+    assert re.search(r">Credits</a></th><td>1\u00a0000</td>", page)
+    assert re.search(r">Last issuance</th><td>2021-06-15</td>", page)
+
+
 def test_an_import_shows_its_sums_as_lists_do(editor):
     credit = builders.credit("2021-06-01", 5000)
     text = f"id;credit_id;payment_date;type_id;sum\r\n;{credit.pk};2021-06-15;1;1234,5\r\n"
