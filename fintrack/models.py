@@ -83,7 +83,7 @@ class AccountChange(models.Model):
         models.PROTECT,  # accounts are switched off, not deleted
         null=True,
         related_name="+",
-        verbose_name=_("by whom"),
+        verbose_name=_("actor"),
     )
     via = models.CharField(_("by way of"), max_length=200)
     about = models.ForeignKey(

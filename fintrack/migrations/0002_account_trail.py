@@ -68,7 +68,7 @@ class Migration(migrations.Migration):
                 ('action', models.CharField(choices=[('made', 'made'), ('changed', 'changed'), ('roles', 'role changed'), ('password set', 'password set by somebody else'), ('password changed', 'own password changed'), ('password removed', 'password removed'), ('token made', 'token made'), ('token revoked', 'token revoked'), ('token expired', 'expired token removed'), ('unlocked', 'sign-in unlocked')], max_length=20, verbose_name='action')),
                 ('fields', models.JSONField(default=dict, verbose_name='before and after')),
                 ('about', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='account')),
-                ('account', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='by whom')),
+                ('account', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='actor')),
             ],
             options={
                 'verbose_name': 'change of an account',
