@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from django import forms
-from django.core.exceptions import NON_FIELD_ERRORS, SuspiciousOperation
+from django.core.exceptions import NON_FIELD_ERRORS, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import IntegrityError, OperationalError
 from django.db.models import ProtectedError
@@ -105,6 +105,8 @@ def translated(exc: Exception, request: Request, view: Any) -> Exception:
         return MethodNotAllowed(request.method or "")
     if isinstance(exc, ValidationError):
         return Refused(_("Check the body of the request."), faults_of(exc.detail, request.data))
+    if isinstance(exc, RequestDataTooBig):
+        return TooLarge()
     if isinstance(exc, SuspiciousOperation):  # such as more fields or files than Django reads
         return ParseError()
     if isinstance(exc, ProtectedError):

@@ -464,8 +464,9 @@ class TestBulk:
         assert response.json()["created"] == 5000
         assert Payment.objects.count() == 5003
 
-    def test_more_than_two_megabytes_are_413(self, editor):
-        response = send(editor, "payments/bulk", "[" + " " * 2**21 + "]")
+    @pytest.mark.parametrize("size", [2**21, 2**22])
+    def test_more_than_two_megabytes_are_413(self, editor, size):
+        response = send(editor, "payments/bulk", "[" + " " * size + "]")
         assert (response.status_code, response["Content-Type"]) == (413, "application/problem+json")
 
 
