@@ -44,6 +44,7 @@ from openpyxl import Workbook
 
 from fintrack.merging import MergingAdmin, MergingModelForm, MergingRows, said
 
+from . import filters  # noqa: F401  # of date columns
 from .fields import AmountField, DayField
 from .files import Faults, Faulty, csv_text, workbook_cell
 from .loading import Differs, fitting, load_file, preview_file
@@ -421,13 +422,23 @@ class BookAdmin(BookFields, ImportExportMixin, MergingAdmin):
         return TemplateResponse(request, self.object_history_template, context)
 
 
+class LabelledRows(MergingRows):
+    """Each field of a row is named by the heading of its column, for those who don't see that."""
+
+    def add_fields(self, form: Any, index: int | None) -> None:
+        super().add_fields(form, index)
+        for field in form.fields.values():
+            widget = getattr(field.widget, "widget", field.widget)  # within the one that adds pop-ups
+            widget.attrs["aria-label"] = capfirst(field.label)
+
+
 class ShownRows(BookFields, admin.TabularInline):
     """Rows that belong to an object, the latest ones."""
 
     most = 50
     extra = 0
     form = BookForm
-    formset = MergingRows
+    formset = LabelledRows
     template = "admin/shown_rows.html"
     show_change_link = True
     fk_name: str

@@ -34,7 +34,7 @@ class PlanAdmin(BookAdmin):
     resource_classes = [PlanResource, PlanUploadResource]
     import_export_change_list_template = "admin/plans/plan/change_list.html"
     list_display = ("month", "category", "amount")
-    list_filter = ("category",)
+    list_filter = ("category", "period")
     date_hierarchy = "period"
     search_fields = ("period",)
     search_help_text = _("A year or a month: 2021 or 2021-06.")

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import cached_property
+from itertools import product
 from typing import Any
 
 from django import forms
@@ -38,16 +40,20 @@ class YearForm(MergingForm, forms.Form):
         self.stored: list[Plan] = []
         plans = self.plans_of(year) if data is None else self.plans_of(year).select_for_update()
         self.plans = {f"{p.category_id}-{p.period.month}": p for p in plans}
-        for category in CATEGORIES:
-            for month in range(1, 13):
-                plan = self.plans.get(f"{category}-{month}")
-                self.fields[f"{category}-{month}"] = AmountField(
-                    least=ZERO,
-                    required=False,
-                    initial=plan and plan.sum,
-                    label=f"{year}-{month:02}",
-                    widget=forms.TextInput(attrs={"inputmode": "decimal", "class": "plan-sum"}),
-                )
+        names = Dictionary.objects.in_bulk(CATEGORIES)
+        self.categories = [names[category].name for category in CATEGORIES]
+        for category, month in product(CATEGORIES, range(1, 13)):
+            plan = self.plans.get(f"{category}-{month}")
+            label = f"{names[category].name} {year}-{month:02}"
+            self.fields[f"{category}-{month}"] = AmountField(
+                least=ZERO,
+                required=False,
+                initial=plan and plan.sum,
+                label=label,
+                widget=forms.TextInput(
+                    attrs={"inputmode": "decimal", "class": "plan-sum", "aria-label": label}
+                ),
+            )
         self.merge()
 
     @staticmethod
@@ -84,10 +90,7 @@ class YearForm(MergingForm, forms.Form):
                 done["changed"] += 1
         return done
 
-    def categories(self) -> list[str]:
-        names = Dictionary.objects.in_bulk(CATEGORIES)
-        return [names[category].name for category in CATEGORIES]
-
+    @cached_property
     def rows(self) -> list[tuple[str, list[Cell]]]:
         """(month, a cell for each category)."""
         before = self.year - 1
@@ -110,4 +113,15 @@ class YearForm(MergingForm, forms.Form):
                 ],
             )
             for month in range(1, 13)
+        ]
+
+    def totals(self) -> list[tuple[Decimal, Decimal, Decimal]]:
+        """Of the year, for each category: planned, planned a year before, done a year before."""
+        return [
+            (
+                sum((cell.field.initial or ZERO for cell in cells), ZERO),
+                sum((cell.plan_before or ZERO for cell in cells), ZERO),
+                sum((cell.actual_before for cell in cells), ZERO),
+            )
+            for cells in zip(*(cells for _month, cells in self.rows), strict=True)
         ]

@@ -115,6 +115,40 @@ def test_credits_are_found_by_state_login_and_month(editor, query, found):
     assert sorted(rows) == found
 
 
+@pytest.mark.parametrize(
+    ("table", "query", "found"),
+    [
+        ("credits/borrower", "registration_date__gte=2020-01-02", 0),
+        ("credits/credit", "issuance_date__gte=02.06.2021&issuance_date__lte=2021-06-03", 2),
+        ("credits/credit", "issuance_date__lte=2021-06-01&return_date__gte=15.06.2021&state=overdue", 1),
+        ("credits/credit", "issuance_date__gte=&issuance_date__lte=", 3),
+        ("credits/payment", "payment_date__lte=2021-06-30", 0),
+        ("plans/plan", "period__gte=2011-01-01", 2),
+        ("credits/change", "moment__gte=2021-08-10&moment__lte=10.08.2021", 12),
+        ("credits/change", "moment__gte=2021-08-11", 0),
+    ],
+)
+def test_list_is_filtered_from_one_day_to_another(editor, time_machine, table, query, found):
+    time_machine.move_to("2021-08-10T23:30:00+03:00")
+    book(3)
+    assert editor.get(f"/admin/{table}/?{query}").context["cl"].result_count == found
+
+
+def test_wrong_day_of_a_filter_is_said_and_nothing_is_shown(editor):
+    book(3)
+    response = editor.get("/admin/credits/credit/?issuance_date__gte=05/06/2021&state=overdue")
+    assert response.context["cl"].result_count == 0
+    assert (
+        "Issued, From: found 05/06/2021; expected a date, dd.mm.yyyy or yyyy-mm-dd, from 1900 to 2999."
+        in words(response)
+    )
+    page = html(response)
+    assert 'name="issuance_date__gte" value="05/06/2021"' in page
+    assert (
+        page.count('<input type="hidden" name="state" value="overdue">') == 4
+    )  # of three filters, the search
+
+
 def test_years_months_and_days_that_have_a_payment_are_offered(editor):
     credit = builders.credit("2019-01-01")
     for day in ("2019-12-31", "2021-01-31", "2021-02-01", "2021-02-28", "2021-02-28", "2021-12-31"):
@@ -512,6 +546,7 @@ def test_year_is_saved_as_a_whole_beside_the_year_before(editor):
     assert len(sent) == 48
     assert (sent["3-1"], sent["3-2"], sent["4-1"]) == ("100.00", "200.00", "")
     assert "2021-01 90.50 70.00" in words(response)
+    assert "Total 300.00 90.50 70.00 0.00 0.00 0.00" in words(response)
     done = editor.post(
         "/admin/plans/plan/year/2021/", sent | {"3-1": "", "3-2": "250.5", "4-12": "0"}, follow=True
     )
@@ -534,7 +569,7 @@ def test_cell_that_somebody_else_has_changed_meanwhile_is_not_overwritten(editor
     sent = cells(editor.get("/admin/plans/plan/year/2021/"))
     Plan.objects.update(sum=300)
     response = editor.post("/admin/plans/plan/year/2021/", sent | {"3-1": "200"})
-    assert "changed “2021-01” from 100.00 to 300.00 meanwhile. Load the page again." in words(response)
+    assert "changed “видача 2021-01” from 100.00 to 300.00 meanwhile. Load the page again." in words(response)
     editor.post("/admin/plans/plan/year/2021/", sent | {"4-1": "1"})
     plan.refresh_from_db()
     other.refresh_from_db()

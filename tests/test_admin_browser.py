@@ -4,15 +4,22 @@ import re
 import shutil
 from collections.abc import Iterator
 from io import BytesIO
+from itertools import product
 from typing import Any
 
 import pytest
+from axe_playwright_python.base import AXE_SCRIPT
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import URLPattern, reverse
 from django.utils import timezone
+from knox.models import AuthToken
 from openpyxl import Workbook
 from playwright.sync_api import Page, expect, sync_playwright
 
 from credits.trail import Change
-from fintrack.access import EDITOR
+from fintrack.access import ADMINISTRATOR, EDITOR
 
 from . import builders
 
@@ -37,7 +44,6 @@ def page(committed, live_server, monkeypatch) -> Iterator[Page]:
     """Signed in as an editor. Complaints of the console, of pages and of the policy fail the test."""
     if not CHROMIUM:
         pytest.skip("Chromium is not installed")
-    account = builders.account(EDITOR, password=PASSWORD)
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
     complaints: list[str] = []
     with sync_playwright() as playwright:
@@ -54,14 +60,22 @@ def page(committed, live_server, monkeypatch) -> Iterator[Page]:
             "request",
             lambda asked: None if asked.url.startswith(live_server.url) else complaints.append(asked.url),
         )
-        page.goto("/admin/")
-        page.fill("[name=username]", account.username)
-        page.fill("[name=password]", PASSWORD)
-        page.click("main form.card button")
-        expect(page).to_have_title(re.compile("The book"))
+        sign_in(page, EDITOR)
         yield page
         browser.close()
     assert complaints == []
+
+
+def sign_in(page: Page, role: str) -> User:
+    """As a new account of the role."""
+    account = builders.account(role, password=PASSWORD)
+    page.context.clear_cookies()
+    page.goto("/admin/")
+    page.fill("[name=username]", account.username)
+    page.fill("[name=password]", PASSWORD)
+    page.click("main form.card button")
+    expect(page).to_have_title(re.compile("The book"))
+    return account
 
 
 def choose(page: Page, field: str, typed: str, shown: str) -> None:
@@ -253,13 +267,8 @@ def test_of_two_editors_neither_undoes_the_others_work(page, live_server):
     """Each in a browser of their own, with the same credit open."""
     credit = builders.credit("2021-06-01", 1000, percent=50)
     payment = builders.payment(credit, "2021-06-05", 511)
-    anna = builders.account(EDITOR, password=PASSWORD)
     theirs = page.context.browser.new_context(base_url=live_server.url).new_page()
-    theirs.goto("/admin/")
-    theirs.fill("[name=username]", anna.username)
-    theirs.fill("[name=password]", PASSWORD)
-    theirs.click("main form.card button")
-    expect(theirs).to_have_title(re.compile("The book"))
+    anna = sign_in(theirs, EDITOR)
 
     address = f"/admin/credits/credit/{credit.pk}/change/"
     page.goto(address)
@@ -296,3 +305,97 @@ def test_of_two_editors_neither_undoes_the_others_work(page, live_server):
     payment.refresh_from_db()
     assert str(payment.sum) == "99.00"
     theirs.context.close()
+
+
+# Every page
+
+RULES = {
+    "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]},
+    "resultTypes": ["violations"],
+    "preload": False,  # or else it writes a <style>, which the policy forbids
+}
+
+
+def faults_of(page: Page) -> list[str]:
+    """What axe finds, and whether the page is wider than the screen: in light and dark, wide and narrow."""
+    found = []
+    page.evaluate(AXE_SCRIPT)
+    for width, scheme in product((1440, 390), ("light", "dark")):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
+        page.evaluate("document.getAnimations().forEach(change => change.finish())")  # of colours
+        place = f"{page.url} {width} {scheme}"
+        for rule in page.evaluate("async rules => (await axe.run(rules)).violations", RULES):
+            found += [f"{place}: {rule['id']}: {node['html']}" for node in rule["nodes"]]
+        if (wide := page.evaluate("document.documentElement.scrollWidth")) > width:
+            found.append(f"{place}: {wide} wide")
+    return found
+
+
+def addresses(client: Client) -> list[str]:
+    """Of every page of the admin that the client may read: the site's, each table's and its last row's."""
+    known = {"app_label": "credits", "object_id": 0, "year": 2021, "kind": "csv"}
+    patterns: list[tuple[URLPattern, dict[str, Any]]] = [(p, known) for p in site_patterns()]
+    for model, staff in admin.site._registry.items():
+        row = model._default_manager.order_by("pk").last()
+        assert row, f"There is no row of {model} to show."
+        patterns += [(pattern, known | {"object_id": row.pk}) for pattern in staff.get_urls()]
+    found = []
+    for pattern, values in patterns:
+        names = pattern.pattern.regex.groupindex
+        if pattern.name is None or not names.keys() <= values.keys():
+            continue
+        address = reverse(f"admin:{pattern.name}", kwargs={name: values[name] for name in names})
+        answer = client.get(address)
+        if answer.status_code == 200 and answer["Content-Type"].startswith("text/html"):
+            found.append(address)
+    return found
+
+
+def site_patterns() -> list[URLPattern]:
+    return [pattern for pattern in admin.site.get_urls() if isinstance(pattern, URLPattern)]
+
+
+@pytest.fixture
+def whole_book(committed) -> None:
+    """A row and more in every table that the admin shows."""
+    for day in ("2020-06-01", "2021-06-01"):
+        credit = builders.credit(day, "1234567.50", percent="70")
+        for kind in (1, 2):
+            builders.payment(credit, "2021-06-02", "1234.50", kind)
+        builders.plan(day[:7], 3, 3_000_000)
+    AuthToken.objects.create(builders.account(EDITOR))
+
+
+def test_every_page_is_accessible_and_fits_in_light_and_dark_on_a_desk_and_a_phone(whole_book, page, client):
+    administrator = sign_in(page, ADMINISTRATOR)
+    upload(page, "credits/borrower", "people.csv", b"id;login;registration_date\n77;petro;01.06.2021")
+    page.click("input[value=Preview]")
+    found = faults_of(page)
+    page.click("input[name=confirm]")
+    upload(page, "credits/borrower", "bad.csv", b"id;login;registration_date\nx;;99.06.2021")
+    page.click("input[value=Preview]")
+    found += faults_of(page)
+    client.force_login(administrator)
+    filtered = "/admin/credits/credit/?q=1&issuance_date__year=2021&issuance_date__month=6&return_date__lte=x"
+    for address in [filtered, *addresses(client)]:
+        page.goto(address)
+        found += faults_of(page)
+    assert not found, "\n".join(found)
+
+
+def test_what_is_added_begins_at_its_first_field_and_each_field_has_its_name(whole_book, page):
+    page.goto("/admin/credits/borrower/add/")
+    expect(page.locator("[name=login]")).to_be_focused()
+    page.goto("/admin/credits/credit/add/")
+    expect(page.get_by_role("combobox", name="Borrower:")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("searchbox", name="Borrower:")).to_be_focused()
+    page.click(".select2-results__option >> nth=0")
+    page.click("text=Add another Payment")
+    for name in ("Paid", "Type", "Sum"):
+        expect(page.locator("#payments-1").get_by_label(name, exact=True)).to_have_count(1)
+    assert faults_of(page) == []
+    page.goto("/admin/plans/plan/year/2022/")
+    page.get_by_label("видача 2022-06").fill("7")
+    expect(page.locator("[name='3-6']")).to_have_value("7")

@@ -322,11 +322,11 @@ def test_plans_changed_added_and_deleted_meanwhile_are_errors_at_their_cells(edi
     form = opened(editor, YEAR)
     assert anna.post(YEAR, form | {"3-1": "110", "3-2": "", "3-3": "130", "4-1": "140"}).status_code == 302
     response = editor.post(YEAR, form | {"3-1": "1", "3-2": "2", "4-1": "4", "4-2": "5"})
-    said = f"anna ({NOON}) changed “2021-0%s” from %s to %s meanwhile. Load the page again."
+    said = f"anna ({NOON}) changed “%s 2021-0%s” from %s to %s meanwhile. Load the page again."
     assert year_errors(response) == {
-        "3-1": [said % (1, "100.00", "110.00")],
-        "3-2": [said % (2, "100.00", "empty")],
-        "4-1": [said % (1, "empty", "140.00")],
+        "3-1": [said % ("видача", 1, "100.00", "110.00")],
+        "3-2": [said % ("видача", 2, "100.00", "empty")],
+        "4-1": [said % ("збір", 1, "empty", "140.00")],
     }
     stored = Plan.objects.in_order().values_list("period__month", "category", "sum")
     assert list(stored) == [(1, 3, 110), (1, 4, 140), (3, 3, 130)]
@@ -338,7 +338,7 @@ def test_year_keeps_what_others_changed_and_tells_it(editor, anna):
     form = opened(editor, YEAR)
     anna.post(YEAR, form | {"3-1": "110"})
     assert told(editor.post(YEAR, form | {"3-2": "20"})) == [
-        f"anna ({NOON}) changed “2021-01” from 100.00 to 110.00 meanwhile.",
+        f"anna ({NOON}) changed “видача 2021-01” from 100.00 to 110.00 meanwhile.",
         "2021: 1 plans added, 0 changed, 0 deleted.",
     ]
     assert list(Plan.objects.in_order().values_list("sum", flat=True)) == [110, 20]
