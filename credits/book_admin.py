@@ -45,6 +45,7 @@ from openpyxl import Workbook
 from fintrack.merging import MergingAdmin, MergingModelForm, MergingRows, said
 
 from . import filters  # noqa: F401  # of date columns
+from .deleting import delete_selected
 from .fields import AmountField, DayField
 from .files import Faults, Faulty, csv_text, workbook_cell
 from .loading import Differs, fitting, load_file, preview_file
@@ -91,14 +92,8 @@ class BookChangeList(ChangeList):
         pks = [row.pk for row in self.result_list]
         rows = staff.shown(self.model._default_manager.filter(pk__in=pks)).in_bulk()
         self.result_list = [rows[pk] for pk in pks]
-        if staff.totals and not self.paginator.is_capped:
-            sums = self.queryset.order_by().aggregate(
-                **{f"{name}_total": MoneySum(name) for name in staff.totals}
-            )
-            labels: list[Any] = [label_for_field(name, self.model, staff) for name in staff.totals]
-            self.totals = [
-                (capfirst(label), amount) for label, amount in zip(labels, sums.values(), strict=True)
-            ]
+        if not self.paginator.is_capped:
+            self.totals = staff.sums(self.queryset)
 
 
 class TableFile(Format):
@@ -205,7 +200,7 @@ class BookAdmin(BookFields, ImportExportMixin, MergingAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     save_on_top = True
-    actions = ["export_csv", "export_xlsx"]
+    actions = [delete_selected, "export_csv", "export_xlsx"]
     object_history_template = "admin/trail.html"
     import_export_change_list_template = "admin/book_change_list.html"
     import_template_name = "admin/import_export/import.html"
@@ -221,6 +216,14 @@ class BookAdmin(BookFields, ImportExportMixin, MergingAdmin):
         """The rows of a page with all that the list shows of them."""
         related: Any = self.list_select_related
         return rows.select_related(*related) if related else rows
+
+    def sums(self, rows: QuerySet[Any]) -> list[tuple[str, Any]]:
+        """(label, sum) of the rows for each column of `totals`."""
+        if not self.totals:
+            return []
+        sums = rows.order_by().aggregate(**{f"{name}_total": MoneySum(name) for name in self.totals})
+        labels: list[Any] = [label_for_field(name, self.model, self) for name in self.totals]
+        return [(capfirst(label), amount) for label, amount in zip(labels, sums.values(), strict=True)]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return BookChangeList

@@ -1,0 +1,97 @@
+"""Many rows of a list deleted at once: they are shown first, and deleted only as they were shown."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db import IntegrityError, models
+from django.db.models import Exists, OuterRef, ProtectedError, QuerySet
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext_lazy as _
+
+from .trail import Values, columns, stored_values
+from .writing import writing
+
+MOST = 5_000  # rows at once
+SHOWN = 20
+
+
+@admin.action(description=_("Delete selected rows"), permissions=["delete"])
+def delete_selected(staff: Any, request: HttpRequest, queryset: QuerySet[Any]) -> TemplateResponse | None:
+    """The page that asks; None if it was confirmed and done, or there are too many."""
+    rows = queryset.select_related(None).order_by("pk")
+    names = staff.opts.verbose_name_plural
+    if rows.values("pk")[: MOST + 1].count() > MOST:
+        paginator = staff.get_paginator(request, rows, 1)
+        problem = _(
+            "Found %(found)s %(names)s; at most %(most)d are deleted at once. "
+            "Filter the list, or select some of its rows."
+        )
+        found = f"{_('more than')} {paginator.count}" if paginator.is_capped else paginator.count
+        messages.error(request, problem % {"found": found, "names": names, "most": MOST})
+        return None
+    if "digest" in request.POST:
+        try:
+            if deleted := delete_as_shown(rows, request.POST["digest"]):
+                messages.success(
+                    request, _("%(number)d %(names)s deleted.") % {"number": deleted, "names": names}
+                )
+                return None
+            problem = _(
+                "Nothing was deleted: these are other rows, or have other values, than you were shown."
+            )
+        except (ProtectedError, IntegrityError):
+            problem = _("Nothing was deleted: something belongs to these rows by now.")
+        messages.error(request, problem)
+    across = request.POST.get("select_across", "0")
+    values = {row["id"]: row for row in rows.values(*columns(staff.model))}
+    resource = staff.resource_classes[0]()
+    context = {
+        **staff.admin_site.each_context(request),
+        "title": _("Delete rows"),
+        "opts": staff.opts,
+        "media": staff.media,
+        "number": len(values),
+        "digest": digest_of(values),
+        "sums": staff.sums(rows),
+        "columns": resource.columns(),
+        "rows": [resource.shown(row) for row in rows[:SHOWN]],
+        "blocked": list(blocked(rows)),
+        "across": across,
+        # Of all rows of a list one stands for them: the list's address says which they are.
+        "selected": list(values)[:1] if across == "1" else list(values),
+        "checkbox": ACTION_CHECKBOX_NAME,
+    }
+    request.current_app = staff.admin_site.name
+    return TemplateResponse(request, "admin/delete_rows.html", context)
+
+
+def delete_as_shown(rows: QuerySet[Any], digest: str) -> int:
+    """How many were deleted: all, or none if they aren't those of the digest any more."""
+    with writing():
+        values = stored_values(rows.model, list(rows.values_list("pk", flat=True)))
+        if digest_of(values) != digest:
+            return 0
+        rows.model._default_manager.filter(pk__in=list(values)).delete()
+    return len(values)
+
+
+def digest_of(values: dict[Any, Values]) -> str:
+    """Of the rows and all that is in them."""
+    return hashlib.sha256(
+        repr(sorted((pk, *row.values()) for pk, row in values.items())).encode()
+    ).hexdigest()
+
+
+def blocked(rows: QuerySet[Any]) -> Iterator[tuple[int, Any, list[Any]]]:
+    """Why some can't be deleted: (how many, what belongs to them, the first of them)."""
+    relations: Any = rows.model._meta.related_objects
+    for relation in relations:
+        if relation.on_delete is models.PROTECT:
+            others = relation.related_model._default_manager.filter(**{relation.field.name: OuterRef("pk")})
+            kept = rows.filter(Exists(others))
+            if number := kept.count():
+                yield number, relation.related_model._meta.verbose_name_plural, list(kept[:10])

@@ -1,0 +1,152 @@
+"""Rows of a list deleted at once: asked first, and deleted as they were shown or not at all."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.messages import get_messages
+from rest_framework.test import APIClient
+
+from credits import deleting
+from credits.models import Credit, Dictionary, Payment
+from credits.trail import Change
+from reports.models import DataStamp
+
+from . import builders
+
+PAYMENTS = "/admin/credits/payment/"
+JUNE = f"{PAYMENTS}?payment_date__gte=2021-06-01&payment_date__lte=2021-06-30"
+
+
+@pytest.fixture
+def payments(db) -> list[Payment]:
+    """Three of June, and one of July."""
+    credit = builders.credit("2021-06-01")
+    days = ("2021-06-02", "2021-06-03", "2021-06-30", "2021-07-01")
+    return [builders.payment(credit, day, f"{place}.50") for place, day in enumerate(days, start=1)]
+
+
+def ask(client: APIClient, address: str, *rows: Any) -> Any:
+    """To delete these, or without any all that the list has."""
+    every = "0" if rows else "1"
+    pks = [row.pk for row in rows] or [1]
+    return client.post(
+        address, {"action": "delete_selected", "index": 0, "select_across": every, "_selected_action": pks}
+    )
+
+
+def confirm(client: APIClient, asked: Any) -> Any:
+    """Press the button of the page that asks."""
+    fields: dict[str, list[str]] = {}
+    for name, value in re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', asked.content.decode()):
+        fields.setdefault(name, []).append(value)
+    return client.post(asked.wsgi_request.get_full_path(), fields)
+
+
+def said(response: Any) -> list[str]:
+    return [str(message) for message in get_messages(response.wsgi_request)]
+
+
+def test_all_rows_of_a_filtered_list_are_shown_then_deleted_and_recorded(administrator, payments):
+    asked = ask(administrator, JUNE)
+    page = asked.content.decode()
+    assert "Payments: 3" in page
+    assert "<span>Sum <strong>7.50</strong></span>" in page
+    assert "Delete all 3 rows" in page
+    assert len(re.findall('name="_selected_action"', page)) == 1
+    assert Payment.objects.count() == 4
+    stamp = DataStamp.objects.get().value
+
+    done = confirm(administrator, asked)
+    assert done.url == JUNE
+    assert said(done) == ["3 payments deleted."]
+    assert list(Payment.objects.all()) == payments[3:]
+    assert DataStamp.objects.get().value != stamp
+    records = Change.objects.filter(table="credits.payment", action=Change.DELETED)
+    assert sorted(records.values_list("object_id", "via")) == [(row.pk, PAYMENTS) for row in payments[:3]]
+    assert records.last().fields["sum"] == ["1.50", None]
+
+
+def test_selected_rows_alone_are_deleted(administrator, payments):
+    assert said(confirm(administrator, ask(administrator, PAYMENTS, payments[0], payments[3]))) == [
+        "2 payments deleted."
+    ]
+    assert list(Payment.objects.all()) == payments[1:3]
+
+
+def add(payments: list[Payment]) -> None:
+    builders.payment(payments[0].credit, "2021-06-15", 1)
+
+
+def change(payments: list[Payment]) -> None:
+    Payment.objects.filter(pk=payments[0].pk).update(sum=77)
+
+
+def remove(payments: list[Payment]) -> None:
+    payments[0].delete()
+
+
+@pytest.mark.parametrize("meanwhile", [add, change, remove])
+def test_rows_that_were_added_changed_or_deleted_meanwhile_are_shown_again(
+    administrator, payments, meanwhile: Callable[[list[Payment]], None]
+):
+    asked = ask(administrator, JUNE)
+    meanwhile(payments)
+    left = Payment.objects.count()
+    again = confirm(administrator, asked)
+    assert "Nothing was deleted: these are other rows" in again.content.decode()
+    assert Payment.objects.count() == left
+    assert said(confirm(administrator, again)) == [f"{left - 1} payments deleted."]
+
+
+def test_more_rows_than_are_deleted_at_once_are_refused_at_once(
+    administrator, payments, monkeypatch, django_assert_max_num_queries
+):
+    monkeypatch.setattr(deleting, "MOST", 3)
+    with django_assert_max_num_queries(20):
+        response = ask(administrator, PAYMENTS)
+    assert said(response) == [
+        "Found 4 payments; at most 3 are deleted at once. Filter the list, or select some of its rows."
+    ]
+    assert said(confirm(administrator, ask(administrator, JUNE))) == ["3 payments deleted."]
+
+
+def test_twenty_rows_are_shown_of_many(administrator, payments):
+    for _number in range(30):
+        builders.payment(payments[0].credit, "2021-06-04", 1)
+    page = ask(administrator, JUNE).content.decode()
+    assert "The first 20:" in page
+    assert page.count("<tr><td>") == 20
+    assert "Delete all 33 rows" in page
+
+
+def test_rows_that_others_belong_to_stay_and_it_is_said_why(administrator, payments):
+    free = builders.credit("2021-06-01")
+    page = ask(administrator, "/admin/credits/credit/", payments[0].credit, free).content.decode()
+    assert "One of them has payments and can't be deleted" in page
+    assert f'/admin/credits/credit/{payments[0].credit_id}/change/"' in page
+    assert 'name="digest"' not in page
+    assert said(confirm(administrator, ask(administrator, "/admin/credits/credit/", free))) == [
+        "1 credits deleted."
+    ]
+
+
+def test_row_that_something_came_to_belong_to_meanwhile_stays(administrator):
+    one, other = builders.credit(), builders.credit()
+    asked = ask(administrator, "/admin/credits/credit/", one, other)
+    builders.payment(other, "2021-06-02", 1)
+    page = confirm(administrator, asked).content.decode()
+    assert "Nothing was deleted: something belongs to these rows by now." in page
+    assert "One of them has payments" in page
+    assert Credit.objects.count() == 2
+
+
+def test_who_may_not_delete_deletes_nothing_here_either(editor, payments):
+    assert said(ask(editor, PAYMENTS, payments[0])) == ["No action selected."]
+    assert Payment.objects.count() == 4
+
+
+def test_four_entries_that_all_rests_on_can_not_be_deleted_at_once(administrator):
+    assert ask(administrator, "/admin/credits/dictionary/", Dictionary.objects.get(pk=1)).status_code == 302
+    assert Dictionary.objects.filter(pk=1).exists()
