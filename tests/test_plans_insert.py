@@ -420,6 +420,30 @@ class TestRefused:
         content = "month,category_name,sum\n2021-01-01,видача,1".encode("koi8-u")
         assert faults(upload(editor, content)) == [(2, "category_name", "\ufffd" * 6, A_CATEGORY)]
 
+    def test_cp1251_is_recognised(self, editor):
+        content = "month;category_name;sum\n1.1.2021;видача;1\n2021-02-01 00:00:00;збір;2,5".encode("cp1251")
+        assert inserted(upload(editor, content)) == 2
+        assert stored() == {
+            (FIRST, Dictionary.ISSUANCE): Decimal(1),
+            (date(2021, 2, 1), Dictionary.COLLECTION): Decimal("2.5"),
+        }
+
+    def test_a_small_workbook_of_very_many_cells_is_refused(self, editor):
+        file = io.BytesIO()
+        with (
+            zipfile.ZipFile(io.BytesIO(xlsx([FIRST, "видача", 1]))) as good,
+            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as bad,
+        ):
+            for entry in good.infolist():
+                content = good.read(entry)
+                if entry.filename == "xl/worksheets/sheet1.xml":
+                    content = content.replace(b"</row>", b"<c/>" * 4_000_000 + b"</row>", 1)
+                bad.writestr(entry.filename, content)
+        assert len(file.getvalue()) < 60_000
+        ((row, column, found, expected),) = faults(upload(editor, file.getvalue()))
+        assert (row, column, expected) == (None, None, "at most 1000000")
+        assert found.endswith("tags and attributes in its sheets and styles")
+
     def test_columns_are_named_as_in_the_file(self, editor):
         content = b"Month,CATEGORY_NAME,Sum\n2021-01-02,issuance,1"
         assert faults(upload(editor, content))[0][:3] == (2, "Month", "2021-01-02")
