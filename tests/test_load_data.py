@@ -577,6 +577,14 @@ def test_a_faulty_cell_hides_no_fault_of_the_others(tmp_path, other_book):
     ]
 
 
+def test_a_cell_has_one_fault_at_most(tmp_path, other_book):
+    """The id is vera's, and the login anna's."""
+    files = builders.files(tmp_path, **added("users", "900\tanna\t01.01.2021"))
+    assert refused(files)[0] == [
+        "users.csv, row 4, column login, found 'anna', expected vera, which 900 belongs to"
+    ]
+
+
 def test_rows_are_told_apart_over_batches(tmp_path):
     """The same id, and the same login, 3,000 rows away."""
     users = [f"{number}\tborrower{number}\t01.01.2021" for number in range(3, 3003)]
