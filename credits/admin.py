@@ -1,6 +1,7 @@
 """What staff see of the book and of its trail."""
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from django.apps import apps
@@ -9,13 +10,14 @@ from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError
 from django.db.models import Max, Min, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.http import content_disposition_header
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
@@ -24,7 +26,7 @@ from .loading import SHOWN
 from .models import Borrower, Credit, Dictionary, Payment
 from .money import grouped
 from .resources import BorrowerResource, CreditResource, DictionaryResource, PaymentResource
-from .trail import Change, Load
+from .trail import Change, Load, RowsAtFault
 from .undoing import NotUndone, Undoing, undo
 
 
@@ -299,8 +301,12 @@ class LoadAdmin(TrailAdmin):
         return ", ".join(f"{name} {grouped(Decimal(amount))}" for name, amount in load.sums.items()) or "–"
 
     def get_urls(self) -> list[Any]:
-        view = self.admin_site.admin_view(self.undo_view)
-        return [path("<int:object_id>/undo/", view, name="credits_load_undo"), *super().get_urls()]
+        undo_view, faults_view = map(self.admin_site.admin_view, (self.undo_view, self.faults_view))
+        return [
+            path("<int:object_id>/undo/", undo_view, name="credits_load_undo"),
+            path("<int:object_id>/faults.csv", faults_view, name="credits_load_faults"),
+            *super().get_urls(),
+        ]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -309,7 +315,11 @@ class LoadAdmin(TrailAdmin):
         load: Any = self.get_object(request, unquote(object_id))
         context = {}
         if load:
-            context = {"new_rows": self.new_rows(load), "undone": hasattr(load, "undone_by")}
+            context = {
+                "new_rows": self.new_rows(load),
+                "undone": hasattr(load, "undone_by"),
+                "rows_at_fault": RowsAtFault.objects.filter(load=load).exists(),
+            }
             if load.outcome == Load.STORED:
                 context["missing"] = self.missing_permission(request, load)
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
@@ -334,6 +344,17 @@ class LoadAdmin(TrailAdmin):
         if load.changed and not staff.has_change_permission(request):
             return _("To undo it is for those who may change rows of this table.")
         return None
+
+    def faults_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
+        """The rows at fault of a refused file, as a file."""
+        rows = get_object_or_404(RowsAtFault.objects.select_related("load"), pk=object_id)
+        if not self.book_admin(rows.load).has_view_permission(request):
+            raise PermissionDenied
+        response = StreamingHttpResponse(rows.lines(), content_type="text/csv; charset=utf-8")
+        name = f"{Path(rows.load.file).stem}-faults.csv"
+        response["Content-Disposition"] = content_disposition_header(True, name) or ""
+        response["Cache-Control"] = "private, no-cache"
+        return response
 
     def undo_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
         """What undoing the import will do, to be confirmed."""

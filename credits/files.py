@@ -4,6 +4,7 @@ import codecs
 import csv
 import io
 import re
+import sys
 import zipfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -52,8 +53,11 @@ class Fault:
     expected: str
 
     def __str__(self) -> str:
-        where = [f"row {self.row}"] if self.row else []
-        where += [f"column {self.column}"] if self.column else []
+        return f"row {self.row}, {self.reason()}" if self.row else self.reason()
+
+    def reason(self) -> str:
+        """The fault as one reads it at its row."""
+        where = [f"column {self.column}"] if self.column else []
         found = [] if self.found is None else [f"found {self.found!r}"]
         return ", ".join([*where, *found, f"expected {self.expected}"])
 
@@ -76,7 +80,8 @@ class Faults:
         self.count += 1
         if self.limit is None or len(self.listed) < self.limit:
             column = self.spelling.get(column, column) if column else None
-            self.listed.append(Fault(row, column, shown(found), str(expected)))
+            # What is expected is the same of many cells: it is kept once.
+            self.listed.append(Fault(row, column, shown(found), sys.intern(str(expected))))
 
     def remark(self, text: Any) -> None:
         self.remarks.append(str(text))
@@ -93,21 +98,26 @@ class Unreadable(Exception):
 
 
 class Faulty(Exception):
-    """A file with faults. Nothing of it is stored."""
+    """A file with faults. Nothing of its rows is stored."""
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: Faults, rows: list[Row]) -> None:
         super().__init__(f"{faults.count} faults")
         self.faults = faults
+        self.rows = rows
 
 
 def shown(cell: Any) -> str | None:
     """A cell as people see it, long ones cut."""
     if cell is None:
         return None
+    text = text_of(cell)
+    return text if len(text) <= 100 else f"{text[:99]}…"
+
+
+def text_of(cell: Any) -> str:
     if isinstance(cell, datetime) and cell.time() == datetime.min.time():
         cell = cell.date()
-    text = cell.isoformat(" ") if isinstance(cell, datetime) else str(cell)
-    return text if len(text) <= 100 else f"{text[:99]}…"
+    return cell.isoformat(" ") if isinstance(cell, datetime) else str(cell)
 
 
 def stripped(cell: Any) -> Any:
@@ -156,6 +166,27 @@ def csv_text(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> Iterator[
     yield writer.writerow(columns)
     for row in rows:
         yield writer.writerow(row)
+
+
+def rows_at_fault(columns: Sequence[str], rows: Iterable[Row], faults: Faults) -> Iterator[str]:
+    """The lines of a file of the rows at fault: number, cells, and in the column "faults" what is wrong.
+
+    Faults of the whole file stand in a line of their own. Import takes such a file: it ignores both columns.
+    """
+    reasons: dict[int, list[str]] = {}
+    for fault in faults.in_order():
+        reasons.setdefault(fault.row or 0, []).append(fault.reason())
+    cells = {row.number: row.cells for row in rows if row.number in reasons}
+    spelled = [faults.spelling.get(column, column) for column in columns]
+    lines = (
+        [
+            number or "",
+            *(guarded(text_of(cells[number][column])) if number in cells else "" for column in columns),
+            guarded("; ".join(found)),
+        ]
+        for number, found in reasons.items()
+    )
+    return csv_text(["row", *spelled, "faults"], lines)
 
 
 def read_rows(

@@ -312,7 +312,8 @@ class Preview:
 
     resource: BookResource
     source: Source
-    faults: Faults = field(default_factory=Faults)
+    faults: Faults = field(default_factory=lambda: Faults(limit=None))
+    refusal: Load | None = None  # the record of a file that has faults
     counts: Counts = field(default_factory=Counts)
     new: list[tuple[int, list[SeenCell]]] = field(default_factory=list)
     changed: list[tuple[int, list[SeenCell]]] = field(default_factory=list)
@@ -329,7 +330,7 @@ class Preview:
 
     @property
     def listed_faults(self) -> list[Fault]:
-        return self.faults.in_order()
+        return self.faults.in_order()[:SHOWN]
 
     @property
     def remarks(self) -> list[str]:
@@ -394,7 +395,8 @@ def preview_file(resource: BookResource, file: BinaryIO, name: str, encoding: st
     preview.faults.remarks += load.remarks(preview.source)
     preview.counts, preview.digest = load.counts, load.digest.hexdigest()
     if preview.faults:
-        record_refusal(resource._meta.model, *preview.source, preview.faults.count)
+        of = resource._meta.model, *preview.source
+        preview.refusal = record_refusal(*of, preview.faults, resource.columns(), rows)
     return preview
 
 
@@ -416,5 +418,5 @@ def load_file(
         load.run(rows, previewed.digest if previewed else None)
         load.finish()
         if faults:
-            raise Faulty(faults)
+            raise Faulty(faults, rows)
     return load.counts

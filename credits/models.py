@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce, Greatest, Left, Lower, Round
 from django.utils.translation import gettext_lazy as _
 
 from .money import KOPECK, MONEY, ZERO, ComparableMoneySum, MoneySum, WholeKopecks, grouped
-from .trail import Change, Load, LoadIds, Upload  # noqa: F401  # tables of this app
+from .trail import Change, Load, LoadIds, RowsAtFault, Upload  # noqa: F401  # tables of this app
 from .writing import BookModel, BookQuerySet, Lock  # noqa: F401
 
 # More interest than this many times the body is doubtful; the first real book has up to 13.3 times.

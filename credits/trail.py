@@ -9,12 +9,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from decimal import Decimal
+from gzip import GzipFile
+from io import BytesIO
 from typing import Any, Self
 
 from django.apps import apps
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import models
+from django.db import models, transaction
 from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
@@ -23,6 +25,7 @@ from django.utils.translation import gettext_lazy as _
 
 from fintrack.trail import actor
 
+from .files import Faults, Row, rows_at_fault
 from .money import ZERO, grouped, rounded
 
 Values = dict[str, Any]  # of a row: {field: value}
@@ -134,6 +137,25 @@ class LoadIds(models.Model):
 
     def __str__(self) -> str:
         return f"{self.first_id}–{self.last_id}"
+
+
+class RowsAtFault(models.Model):
+    """Of a refused load: a CSV file of the rows at fault, with all that is wrong in each."""
+
+    MOST = 8 * 2**20  # compressed bytes: a statement of MariaDB has 16 MB at most
+
+    load = models.OneToOneField(Load, models.PROTECT, primary_key=True, related_name="rows_at_fault")
+    content = models.BinaryField()  # compressed
+
+    class Meta:
+        db_table = "trail_rows_at_fault"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.load_id}"
+
+    def lines(self) -> Iterable[bytes]:
+        return GzipFile(fileobj=BytesIO(self.content))
 
 
 class Change(Record):
@@ -307,13 +329,32 @@ class LoadRecord:
         self.load.save()
 
 
-def record_refusal(model: type[models.Model], file: str, digest: str, faults: int) -> None:
-    """A file of which nothing is stored; outside its transaction."""
-    Load.objects.create(
-        **actor(),
-        table=model._meta.label_lower,
-        file=file[:255],
-        digest=digest,
-        outcome=Load.REFUSED,
-        faults=faults,
-    )
+def record_refusal(
+    model: type[models.Model], file: str, digest: str, faults: Faults, columns: list[str], rows: Iterable[Row]
+) -> Load:
+    """A file of which nothing is stored, and its rows at fault; outside its transaction."""
+    with transaction.atomic():
+        load = Load.objects.create(
+            **actor(),
+            table=model._meta.label_lower,
+            file=file[:255],
+            digest=digest,
+            outcome=Load.REFUSED,
+            faults=faults.count,
+        )
+        if faults:
+            content = packed(rows_at_fault(columns, rows, faults))
+            RowsAtFault.objects.create(load=load, content=content)
+    return load
+
+
+def packed(lines: Iterable[str]) -> bytes:
+    """The lines, compressed; of more than can be kept the first ones, and a line that says so."""
+    content = BytesIO()
+    with GzipFile(fileobj=content, mode="wb") as file:
+        for line in lines:
+            if content.tell() > RowsAtFault.MOST:
+                file.write(gettext("There are more rows at fault than can be kept here.").encode())
+                break
+            file.write(line.encode())
+    return content.getvalue()

@@ -124,9 +124,10 @@ class PlanUploadResource(AnyPlanResource):
 
 def insert_plans(file: BinaryIO, name: str = "") -> int:
     """Store the plans of an uploaded file, all of them or none; how many. Raise Faulty."""
-    faults = Faults(limit=None)
+    resource = PlanUploadResource()
     try:
-        return load_file(PlanUploadResource(), file, name, faults).new
-    except Faulty:
-        record_refusal(Plan, *Source.of(file, name), faults.count)
+        return load_file(resource, file, name, Faults(limit=None)).new
+    except Faulty as faulty:
+        source = Source.of(file, name)
+        record_refusal(Plan, *source, faulty.faults, resource.columns(), faulty.rows)
         raise

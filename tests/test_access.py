@@ -1,5 +1,6 @@
 """Who may do what: the roles, every address for everybody, tokens, and signing in."""
 
+import gzip
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -15,7 +16,7 @@ from knox.models import AuthToken
 from rest_framework.test import APIClient
 
 from credits.models import Dictionary, Payment
-from credits.trail import Change, Load
+from credits.trail import Change, Load, RowsAtFault
 from fintrack.access import ADMINISTRATOR, ANALYST, EDITOR
 from fintrack.models import AccountChange, FailedSignIn
 from plans.models import Plan
@@ -229,6 +230,7 @@ ROUTES = ADMIN | {
     "password_change": Route(SIGNED_IN, FORM),
     "livez": Route(OPEN, {"GET": 200, "HEAD": 200}),
     "admin:credits_load_undo": Route(STAFF, PAGES, path=ONE),
+    "admin:credits_load_faults": Route(STAFF, PAGES, path=ONE),
     "readyz": Route(OPEN, {"GET": 200, "HEAD": 200}),
     "year_performance": Route(API, SHOWN, query={"year": 2021}),
     "user_credits": Route(API, SHOWN, path={"user_id": 10}),
@@ -337,7 +339,8 @@ def one_of_each() -> None:
     Dictionary.objects.create(pk=10, name="other")
     Plan.objects.create(pk=10, period="2021-06-01", category_id=3, sum=1)
     Change.objects.update_or_create(pk=10, defaults={"table": "credits.credit", "fields": {}})
-    Load.objects.create(pk=10, table="credits.credit", file="credits.csv", outcome=Load.STORED)
+    load = Load.objects.create(pk=10, table="credits.credit", file="credits.csv", outcome=Load.STORED)
+    RowsAtFault.objects.create(load=load, content=gzip.compress(b"row,faults"))
     account = builders.account(pk=10)
     AuthToken(digest="digest", token_key="key", user=account).save()
     AccountChange.objects.update_or_create(pk=10, defaults={"about": account, "action": "made"})

@@ -138,7 +138,7 @@ def test_preview_writes_nothing_but_the_upload(editor):
 def faults_of(resource: Any, lines: str) -> list[str]:
     """Of a preview; an import must find the same."""
     told = preview_file(resource(), BytesIO(lines.encode()), "f.csv").faults
-    stored = Faults()
+    stored = Faults(limit=None)
     with pytest.raises(Exception, match="faults"):
         load_file(resource(), BytesIO(lines.encode()), "f.csv", stored)
     assert stored == told

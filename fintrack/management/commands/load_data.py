@@ -3,6 +3,7 @@
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from tqdm import tqdm
 
-from credits.files import Faults, Row, read_rows
+from credits.files import Faults, Row, Unreadable, read_rows
 from credits.loading import Counts, Doubtful, Source, TableLoad
 from credits.resources import (
     BookResource,
@@ -70,7 +71,7 @@ class Command(BaseCommand):
                 if any(faults.values()):
                     raise self.refusal(files, faults)
         except CommandError:
-            record_refusals(files, faults)
+            record_refusals(files, encoding or "", faults)
             raise
         except DatabaseError as error:
             raise CommandError(
@@ -144,10 +145,26 @@ def load(
     return counts, faults
 
 
-def record_refusals(files: dict[str, Path], faults: dict[str, Faults]) -> None:
+def record_refusals(files: dict[str, Path], encoding: str, faults: dict[str, Faults]) -> None:
     for stem, path in files.items():
+        columns, found = RESOURCES[stem].columns(), faults[stem]
         with path.open("rb") as file:
-            record_refusal(RESOURCES[stem]._meta.model, *Source.of(file, path.name), faults[stem].count)
+            source = Source.of(file, path.name)
+            rows = listed_rows(file, columns, encoding, found)
+            record_refusal(RESOURCES[stem]._meta.model, *source, found, columns, rows)
+
+
+def listed_rows(file: BinaryIO, columns: list[str], encoding: str, faults: Faults) -> list[Row]:
+    """The rows of the faults that are listed; the file is read again for them."""
+    numbers = {fault.row for fault in faults.listed if fault.row}
+    rows: list[Row] = []
+    with suppress(Unreadable):
+        for row in read_rows(file, columns, Faults(), encoding) if numbers else ():
+            if row.number in numbers:
+                rows.append(row)
+            if row.number >= max(numbers):
+                break
+    return rows
 
 
 def with_progress(rows: Iterable[Row], file: BinaryIO, name: str) -> Iterable[Row]:
