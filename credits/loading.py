@@ -131,11 +131,10 @@ class Batch:
         return number not in self.wrong or self.wrong[number].isdisjoint(columns)
 
     def refuse(self, number: int, column: str, expected: Any) -> None:
-        """The row won't be stored. It may be refused for more than one reason, but once for each cell."""
-        if self.is_right(number, column):
-            self.wrong.setdefault(number, set()).add(column)
-            self.faults.add(number, column, self.cells[number][column], expected)
-            self.leave_out(number)
+        """The row won't be stored. It may be refused for more than one reason."""
+        self.wrong.setdefault(number, set()).add(column)
+        self.faults.add(number, column, self.cells[number][column], expected)
+        self.leave_out(number)
 
     def leave_out(self, number: int) -> None:
         """The row won't be stored, and what refers to it isn't at fault for that."""
