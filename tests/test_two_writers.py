@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import date
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from rest_framework.test import APIClient
 
@@ -51,6 +52,17 @@ def by_form(address: str, **values: object) -> Writer:
     return write
 
 
+def by_file(client: APIClient) -> bool:
+    line = f"id\tcredit_id\tpayment_date\ttype_id\tsum\n2\t{CREDIT_ID}\t{BEFORE}\t1\t5\n"
+    file = SimpleUploadedFile("payments.csv", line.encode())
+    page = "/admin/credits/payment/import/"
+    shown = client.post(page, sent_back(client.get(page).content.decode()) | {"import_file": file})
+    values = sent_back(shown.content.decode())
+    if "upload" not in values:  # refused
+        return False
+    return client.post("/admin/credits/payment/process_import/", values).status_code == 302
+
+
 PAYMENT = {"credit": CREDIT_ID, "payment_date": f"{BEFORE}", "type": 1, "sum": "5"}
 
 PAYERS = {
@@ -58,6 +70,7 @@ PAYERS = {
     "POST of many": by_api("post", "payments/bulk", [PAYMENT, PAYMENT]),
     "PATCH of the day": by_api("patch", f"payments/{PAYMENT_ID}", {"payment_date": f"{BEFORE}"}),
     "form": by_form("payment/add", **PAYMENT),
+    "file": by_file,
     "form of the credit": by_form(
         f"credit/{CREDIT_ID}/change",
         **{"payments-1-payment_date": f"{BEFORE}", "payments-1-type": 1, "payments-1-sum": "5"},

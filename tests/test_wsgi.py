@@ -48,8 +48,7 @@ def in_a_test(db) -> Iterator[None]:
     ],
 )
 def test_a_body_without_a_length_is_read_to_its_end(in_a_test, length, body, status):
-    token = AuthToken.objects.create(builders.account(EDITOR), timedelta(hours=1))[1]
-    headers = {"authorization": f"Token {token}"}
+    headers = {"authorization": f"Token {token()}"}
     environ = RequestFactory().post("/api/v1/dictionary", headers=headers).environ
     del environ["CONTENT_LENGTH"]
     environ |= {
@@ -61,6 +60,22 @@ def test_a_body_without_a_length_is_read_to_its_end(in_a_test, length, body, sta
     said = []
     b"".join(application(environ, lambda status, headers: said.append(status)))
     assert said == [status]
+
+
+@pytest.mark.parametrize("charset", ["utf-7", '"utf-7"', "hex", "UNICODE_ESCAPE", "x"])
+@pytest.mark.parametrize("kind", ["text/plain;charset={}", "application/json ; Charset={}; x=y"])
+def test_text_is_in_utf_8_whatever_a_request_says(in_a_test, charset, kind):
+    headers = {"authorization": f"Token {token()}"}
+    environ = RequestFactory().get("/year_performance?year=%2B2AA-%5Cud800", headers=headers).environ
+    environ |= {"wsgi.input": BytesIO(), "CONTENT_TYPE": kind.format(charset)}
+    said = []
+    body = b"".join(application(environ, lambda status, headers: said.append(status)))
+    assert said == ["400 Bad Request"]
+    assert [fault["found"] for fault in json.loads(body)["errors"]] == ["+2AA-\\ud800"]
+
+
+def token() -> str:
+    return AuthToken.objects.create(builders.account(EDITOR), timedelta(hours=1))[1]
 
 
 @pytest.fixture(scope="module")
