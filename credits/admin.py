@@ -375,8 +375,8 @@ class LoadAdmin(TrailAdmin):
                 text = _("Undone: %(removed)d rows deleted, %(changed)d set back.")
                 messages.success(request, text % {"removed": record.removed, "changed": record.changed})
                 return HttpResponseRedirect(reverse("admin:credits_load_change", args=[record.pk]))
-        else:
-            undoing = Undoing(load, resource)
+        undoing = Undoing(load, resource)
+        if request.method != "POST":
             undoing.preview()
             reasons = undoing.reasons
         context = {
@@ -386,6 +386,7 @@ class LoadAdmin(TrailAdmin):
             "load": load,
             "reasons": reasons[:SHOWN],
             "reason_count": len(reasons),
+            "later_imports": undoing.later_imports()[:SHOWN],
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/credits/load/undo.html", context)

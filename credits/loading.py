@@ -110,6 +110,7 @@ class Batch:
         self.wrong: dict[int, set[str]] = {}
         self.cells: dict[int, dict[str, Any]] = {}
         self.stored: dict[Any, Any] = {}
+        self.unchanged: set[int] = set()  # rows that the database has as they are
         self.compared: list[Compared] = []
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
@@ -141,15 +142,18 @@ class Batch:
         if item := self.items.pop(number, None):
             self.doubtful.add(type(item), item.pk)
 
-    def known(self, model: type[Model], ids: set[int]) -> dict[int, Any]:
-        """{id: row} of the ids that may be referred to; None in place of a doubtful row.
+    def known(self, model: type[Model], attribute: str, column: str) -> dict[int, Any]:
+        """{id: row} of those that the rows refer to by the attribute; None in place of a doubtful row.
 
-        Where rows are stored, these are held: they are what the rule says until that is done.
+        What rows that are stored refer to is held, so that the rules are still kept when that is done.
         """
+        referring = {number: getattr(item, attribute) for number, item in self.having(column)}
+        ids = set(referring.values())
         doubtful = dict.fromkeys(self.doubtful.among(model, ids))
+        ids -= doubtful.keys()
+        written = {pk for number, pk in referring.items() if door.is_open and number not in self.unchanged}
         rows: Any = model._default_manager
-        find = rows.held if door.is_open else rows.in_bulk
-        return doubtful | find(ids - doubtful.keys())
+        return doubtful | rows.held(ids & written) | rows.in_bulk(ids - written)
 
 
 class TableLoad:
@@ -175,7 +179,10 @@ class TableLoad:
         self.without_id = 0
         self.was_empty = not self.model._default_manager.exists()
         self.record = LoadRecord(self.model, source.name, source.digest, removed)
-        self.digest = hashlib.sha256()  # of what would become of the rows, and of what is there now
+        same = Load.objects.filter(table=self.model._meta.label_lower, digest=source.digest)
+        self.before = same.filter(outcome=Load.STORED, undone_by=None).first()  # of a file of this content
+        # Of what would become of the rows, and of what is there now. Rows without an id look new each time.
+        self.digest = hashlib.sha256(repr(self.before and self.before.pk).encode())
 
     def run(self, rows: Iterable[Row], previewed: str | None = None) -> Counts:
         """Store the rows that are right. The caller undoes it all if there are faults.
@@ -254,6 +261,7 @@ class TableLoad:
             batch.stored = self.resource.stored(list(batch.read.values()))
             if locking:
                 self.lock_changed(batch)
+            batch.unchanged = {number for number, item in batch if self.is_unchanged(batch, item)}
         for number, item in batch.read.items():
             key = self.resource.key_of(item)
             if key is not None and not self.seen.add(key):
@@ -261,6 +269,10 @@ class TableLoad:
             elif stored := batch.stored.get(key):
                 self.resource.check_known(batch, number, item, stored)
         return batch
+
+    def is_unchanged(self, batch: Batch, item: Any) -> bool:
+        stored = batch.stored.get(self.resource.key_of(item))
+        return stored is not None and not self.differs(item, stored)
 
     def lock_changed(self, batch: Batch) -> None:
         """Compare the rows that differ with what nobody else can change from now on.
@@ -283,7 +295,7 @@ class TableLoad:
         if not (self.faults or self.counts):
             self.faults.add(2, None, None, self.resource.at_least)
 
-    def remarks(self, source: Source) -> Iterator[Any]:
+    def remarks(self) -> Iterator[Any]:
         """What to know before the rows are stored."""
         if count := self.without_id:
             text = ngettext(
@@ -292,8 +304,7 @@ class TableLoad:
                 count,
             )
             yield text % count
-        loads = Load.objects.filter(table=self.model._meta.label_lower, digest=source.digest)
-        if self.counts.new and (load := loads.filter(outcome=Load.STORED).first()):
+        if self.counts.new and (load := self.before):
             text = _("A file of the same content was imported before: %(load)s by %(account)s.")
             yield text % {"load": load, "account": load.account or load.via}
 
@@ -387,11 +398,11 @@ def preview_file(resource: BookResource, file: BinaryIO, name: str, encoding: st
     preview = Preview(resource, Source.of(file, name))
     rows = read_file(resource, file, preview.faults, encoding)
     resource.prepare()
-    load = TableLoad(resource, preview.faults)
+    load = TableLoad(resource, preview.faults, source=preview.source)
     for batch in load.compared(rows):
         preview.add(batch)
     load.finish()
-    preview.faults.remarks += load.remarks(preview.source)
+    preview.faults.remarks += load.remarks()
     preview.counts, preview.digest = load.counts, load.digest.hexdigest()
     if preview.faults:
         of = resource._meta.model, *preview.source

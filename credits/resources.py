@@ -295,7 +295,7 @@ class CreditResource(BookResource):
         self.issued_later: dict[int, tuple[int, Any, date]] = {}
 
     def check(self, batch: Batch) -> None:
-        borrowers = batch.known(Borrower, {item.borrower_id for _number, item in batch.having("user_id")})
+        borrowers = batch.known(Borrower, "borrower_id", "user_id")
         for number, item in batch.having("user_id"):
             if item.borrower_id not in borrowers:
                 batch.refuse(number, "user_id", _("the id of a borrower"))
@@ -350,8 +350,8 @@ class PaymentResource(BookResource):
         self.added: dict[tuple[int, int], Decimal] = defaultdict(Decimal)  # by the rows so far
 
     def check(self, batch: Batch) -> None:
-        known = batch.known(Credit, {item.credit_id for _number, item in batch.having("credit_id")})
-        kinds = batch.known(Dictionary, {item.type_id for _number, item in batch.having("type_id")})
+        known = batch.known(Credit, "credit_id", "credit_id")
+        kinds = batch.known(Dictionary, "type_id", "type_id")
         for number, item in batch.having("credit_id"):
             if item.credit_id not in known:
                 batch.refuse(number, "credit_id", _("the id of a credit"))

@@ -8,8 +8,9 @@ from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Model, QuerySet
+from django.db.models import Count, Min, Model, QuerySet
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from .files import Faults, Row
 from .loading import BATCH_SIZE, Source, TableLoad
@@ -56,6 +57,11 @@ class Undoing:
             later = Load.objects.filter(table=load.table, outcome=Load.STORED, pk__gt=load.pk)
             for replacing in later.filter(removed__gt=0).select_related("account"):
                 yield _("The table was emptied since: %s.") % replacing.signature()
+
+    def later_imports(self) -> QuerySet[Load]:
+        """Imports since that found rows of their files in the table as they were: maybe rows of this one."""
+        later = Load.objects.filter(table=self.load.table, outcome=Load.STORED, pk__gt=self.load.pk)
+        return later.filter(unchanged__gt=0, undone_by=None).select_related("account").order_by("pk")
 
     def preview(self) -> None:
         """Find the reasons; nothing is locked."""
@@ -144,9 +150,13 @@ class Undoing:
         for relation in relations:
             name = relation.field.attname
             rows = relation.related_model._base_manager.filter(**{f"{name}__in": pks})
-            for pk, referring in rows.order_by(name, "pk").values_list(name, "pk"):
-                row = f"{relation.related_model._meta.verbose_name} {referring}"
-                self.against(pk, _("is referred to by %s") % row)
+            referring = rows.order_by(name).values_list(name).annotate(Count("pk"), Min("pk"))
+            for pk, count, first in referring:
+                row = f"{relation.related_model._meta.verbose_name} {first}"
+                text = ngettext(
+                    "is referred to by %(row)s", "is referred to by %(count)d rows, such as %(row)s", count
+                )
+                self.against(pk, text % {"row": row, "count": count})
 
     def against(self, pk: int | None, reason: str) -> None:
         row = f"{self.model._meta.verbose_name} {pk}" if pk else self.model._meta.verbose_name_plural

@@ -113,11 +113,15 @@ def translated(exc: Exception, request: Request, view: Any) -> Exception:
         return Conflict(_("It can't be deleted: something else in the book refers to it."))
     if isinstance(exc, IntegrityError):
         return Conflict(_("It disagrees with what was stored at the same moment. Nothing was changed."))
-    if isinstance(exc, OperationalError) and (
-        (exc.args[:1] and exc.args[0] in IN_THE_WAY) or "locked" in str(exc)
-    ):
+    if is_in_the_way(exc):
         return Conflict(_("Something else was writing at the same time. Nothing was changed: try again."))
     return exc
+
+
+def is_in_the_way(error: Exception) -> bool:
+    """Whether somebody else was writing, so that it may go well another time."""
+    code = error.args[0] if error.args else None
+    return isinstance(error, OperationalError) and (code in IN_THE_WAY or "locked" in str(error))
 
 
 def faults_of(detail: Any, data: Any, pointer: str = "") -> Iterator[dict[str, Any]]:
@@ -247,6 +251,16 @@ def readable(text: str) -> str:
 def pointer_to(pointer: str, name: str) -> str:
     """The JSON pointer (RFC 6901) to what is under the name there."""
     return f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
+
+
+class NumberField(forms.IntegerField):
+    """Plain digits; int() would also take 2_021."""
+
+    def to_python(self, value: Any) -> int | None:
+        text = str(value).strip()
+        if value is not None and text and not (text.isascii() and text.isdigit()):
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
+        return super().to_python(value)
 
 
 class ParamsForm(forms.Form):

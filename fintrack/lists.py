@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from .api import AMOUNT, MAX_ID, ParamsForm
+from .api import AMOUNT, MAX_ID, NumberField, ParamsForm
 
 PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
@@ -31,7 +31,7 @@ class ListForm(ParamsForm):
     """The parameters of a list."""
 
     strict = True
-    page_size = forms.IntegerField(
+    page_size = NumberField(
         required=False,
         min_value=1,
         max_value=MAX_PAGE_SIZE,
@@ -40,7 +40,7 @@ class ListForm(ParamsForm):
 
 
 class PageForm(ListForm):
-    page = forms.IntegerField(required=False, min_value=1, help_text=_("a page, a whole number from 1"))
+    page = NumberField(required=False, min_value=1, help_text=_("a page, a whole number from 1"))
 
 
 class CursorForm(ListForm):
@@ -49,7 +49,7 @@ class CursorForm(ListForm):
 
 @extend_schema_field({"type": "integer", "minimum": 1, "maximum": MAX_ID})
 class IdFilter(filters.Filter):
-    field_class = forms.IntegerField
+    field_class = NumberField
 
 
 @extend_schema_field({"type": "string", "pattern": AMOUNT, "example": "1500.50"})

@@ -138,9 +138,10 @@ class MergingModelForm(MergingForm, forms.ModelForm):
         if self.is_gone and self.is_bound:
             self._errors: Any
             self._errors.clear()
-            if not self.cleaned_data.get(DELETION_FIELD_NAME):
+            is_elsewhere = type(self.instance)._base_manager.filter(pk=self.instance.pk).exists()
+            if not self.cleaned_data.pop(DELETION_FIELD_NAME, False) or is_elsewhere:
                 text = _("%(who)s deleted %(row)s meanwhile. Load the page again.")
-                if type(self.instance)._base_manager.filter(pk=self.instance.pk).exists():
+                if is_elsewhere:
                     text = _("%(who)s moved %(row)s away from here meanwhile. Load the page again.")
                 kinds = self.fields.items()
                 parent = next(name for name, field in kinds if isinstance(field, InlineForeignKeyField))

@@ -49,9 +49,9 @@ class IdempotencyKey(models.Model):
 
         To be called in the transaction of the act. Raise KeyTaken.
         """
-        # Looked up before they are deleted: to search for them, DELETE would wait for the rows of others.
-        old = cls.objects.filter(made__lt=timezone.now() - KEPT_FOR).values_list("pk", flat=True)[:100]
-        cls.objects.filter(pk__in=list(old)).delete()
+        # DELETE by itself would wait for the rows of others, and for those who delete the same.
+        old = cls.objects.filter(made__lt=timezone.now() - KEPT_FOR).select_for_update(skip_locked=True)
+        cls.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:100])).delete()
         digest = digest_of(json.dumps(request, sort_keys=True, default=str))
         # A second one that comes while the first is at work waits here until that is committed.
         kept, is_new = cls.objects.get_or_create(

@@ -1,15 +1,18 @@
 """The admin as a place: who may enter, and what they see first."""
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError, IntegrityError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseNotAllowed, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import number_format
@@ -21,6 +24,7 @@ from credits.trail import Load
 from plans.models import Plan
 
 from .access import is_staff
+from .api import is_in_the_way
 
 METHODS = ["GET", "HEAD", "POST"]
 
@@ -43,7 +47,13 @@ class StaffSite(AdminSite):
                 raise PermissionDenied
             if request.method not in METHODS:
                 return HttpResponseNotAllowed(METHODS)
-            return entered(request, *args, **kwargs)
+            try:
+                return entered(request, *args, **kwargs)
+            except DatabaseError as error:
+                if not (is_in_the_way(error) or isinstance(error, IntegrityError)):
+                    raise
+            context = {**self.each_context(request), "title": _("Nothing was stored")}
+            return render(request, "admin/conflict.html", context, status=HTTPStatus.CONFLICT)
 
         return inner
 

@@ -85,9 +85,7 @@ class PlanResource(AnyPlanResource):
         self.ids = Seen()
 
     def check(self, batch: Batch) -> None:
-        categories = batch.known(
-            Dictionary, {item.category_id for _number, item in batch.having("category_id")}
-        )
+        categories = batch.known(Dictionary, "category_id", "category_id")
         for number, item in batch.having("id"):
             if not self.ids.add(item.pk):
                 batch.refuse(number, "id", _("an id that no other row has"))

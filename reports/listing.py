@@ -11,8 +11,9 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from credits.models import Total
+from fintrack.api import NumberField
 
-from .params import CSV, NumberField, ParamsAtToday
+from .params import CSV, ParamsAtToday
 
 PAGE_SIZE = 100
 

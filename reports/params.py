@@ -6,7 +6,7 @@ from django import forms
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from fintrack.api import ParamsForm
+from fintrack.api import NumberField, ParamsForm
 
 JSON, CSV, XLSX = "json", "csv", "xlsx"
 FIRST_YEAR, LAST_YEAR = 1900, 2999
@@ -51,16 +51,6 @@ class MonthField(forms.DateField):
             help_text=_("a month, yyyy-mm"),
             **{"label": _("Month"), "initial": timezone.localdate, **kwargs},
         )
-
-
-class NumberField(forms.IntegerField):
-    """Plain digits; int() would also take 2_021."""
-
-    def to_python(self, value: Any) -> int | None:
-        text = str(value).strip()
-        if value is not None and text and not (text.isascii() and text.isdigit()):
-            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
-        return super().to_python(value)
 
 
 class YearField(NumberField):

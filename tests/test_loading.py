@@ -273,6 +273,25 @@ def test_row_that_is_to_be_changed_waits_and_one_that_is_not_does_not(client_as,
     assert dict(Payment.objects.values_list("pk", "sum")) == {1: 2, 2: 9}
 
 
+@pytest.mark.skipif(not MYSQL, reason="on SQLite one writes at a time")
+def test_credit_of_a_row_that_stays_as_it_is_can_be_changed_meanwhile(client_as, elsewhere):
+    editor = client_as(EDITOR)
+    stays, changes = builders.credit("2021-06-01"), builders.credit("2021-06-01")
+    paid(1, stays, 1)
+    paid(2, changes, 1)
+    response = preview(editor, "credits/payment", HEADER + line(1, stays, 1) + line(2, changes, 5))
+
+    def change() -> None:
+        Credit.objects.filter(pk=stays.pk).update(percent=9)
+        with pytest.raises(OperationalError, match="Lock wait timeout"):
+            Credit.objects.filter(pk=changes.pk).update(percent=9)
+
+    with before_query("INSERT INTO `credits_payment`", lambda: elsewhere(change).result(20)) as met:
+        send(editor, "credits/payment", response)
+    assert met
+    assert dict(Credit.objects.values_list("pk", "percent")) == {stays.pk: 9, changes.pk: 0}
+
+
 def test_import_confirmed_twice_stores_once(editor):
     credit = builders.credit("2021-06-01")
     response = preview(editor, "credits/payment", HEADER + line("", credit, 2))
@@ -387,6 +406,27 @@ def test_file_that_was_imported_before_is_remarked(editor):
     load = Load.objects.get()
     remark = f"A file of the same content was imported before: {load} by {load.account}."
     assert remark in words(preview(editor, "credits/payment", lines, name="june.csv"))
+
+
+def test_file_without_ids_that_two_have_previewed_is_stored_once_without_a_word(editor, administrator):
+    lines = HEADER + line("", builders.credit("2021-06-01"), 2)
+    first = preview(editor, "credits/payment", lines)
+    second = preview(administrator, "credits/payment", lines)
+    send(editor, "credits/payment", first)
+    response = send(administrator, "credits/payment", second)
+    assert CHANGED in words(response)
+    assert "A file of the same content was imported before" in words(response)
+    assert Payment.objects.count() == 1
+    assert "Imported file.csv: 1 new" in words(send(administrator, "credits/payment", response))
+    assert Payment.objects.count() == 2
+
+
+def test_file_whose_import_was_undone_is_not_remarked(editor, administrator):
+    lines = HEADER + line("", builders.credit("2021-06-01"), 2)
+    send(editor, "credits/payment", preview(editor, "credits/payment", lines))
+    administrator.post(f"/admin/credits/load/{Load.objects.get().pk}/undo/")
+    assert Payment.objects.count() == 0
+    assert "was imported before" not in words(preview(editor, "credits/payment", lines))
 
 
 # Doubts

@@ -210,6 +210,17 @@ def test_a_payment_moved_to_another_credit_meanwhile_is_an_error(editor, anna, c
     assert (sums(credit), sums(other)) == ([9], [511])
 
 
+def test_a_payment_moved_to_another_credit_meanwhile_is_not_taken_for_deleted(anna, administrator, credit):
+    payment, other = credit.payments.first(), builders.credit("2021-06-01")
+    form = opened(administrator, change_page(credit))
+    change(anna, payment, credit=other.pk)
+    response = administrator.post(change_page(credit), form | {"payments-0-DELETE": "on"})
+    assert errors(response) == [
+        f"anna ({NOON}) moved payment {payment.pk} away from here meanwhile. Load the page again."
+    ]
+    assert (sums(credit), sums(other)) == ([9], [511])
+
+
 def test_both_may_delete_a_payment(anna, administrator, credit):
     payment = credit.payments.first()
     form = opened(administrator, change_page(credit))

@@ -3,20 +3,24 @@
 The second is sent when the first has read what it will change. It either waits for the first or overtakes it.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
+from django.utils import timezone
 
 from credits.models import Credit
 from credits.trail import Change
 from fintrack.access import ADMINISTRATOR, EDITOR
+from fintrack.models import IdempotencyKey
 from plans.models import Plan
 
 from . import builders
-from .test_interleavings import around_query
+from .test_interleavings import MYSQL, around_query
 from .test_merging import TWICE, YEAR, change_page, errors, new_payment, opened, sums, told, year_errors
 
 pytestmark = pytest.mark.slow
@@ -125,4 +129,72 @@ def test_a_plan_added_between_the_check_and_the_save_of_a_year_is_an_error_at_it
     taken, refused = sorted(responses, key=lambda response: -response.status_code)
     assert taken.status_code == 302
     ((error,),) = year_errors(refused).values()
-    assert f"changed “2021-01” from empty to {Plan.objects.get().sum} meanwhile" in error
+    assert f"changed “видача 2021-01” from empty to {Plan.objects.get().sum} meanwhile" in error
+
+
+def impatient() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET innodb_lock_wait_timeout = 1" if MYSQL else "PRAGMA busy_timeout = 0")
+
+
+@pytest.mark.parametrize("page", ["credit", "year", "delete"])
+def test_a_form_that_somebody_is_in_the_way_of_too_long_is_told_so_and_stores_nothing(both, credit, page):
+    plan = builders.plan("2021-01", 3, 100)
+    deletion = change_page(plan).replace("change", "delete")
+    address = {"credit": change_page(credit), "year": YEAR, "delete": deletion}[page]
+    form = opened(both[1], address) | {"percent": "60", "3-1": "200", "post": "yes"}
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        try:
+            with transaction.atomic():
+                list(Credit.objects.select_for_update())
+                list(Plan.objects.select_for_update())
+                held.set()
+                done.wait(30)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        holding = pool.submit(hold)
+        assert held.wait(20)
+        try:
+            impatient()
+            response = both[1].post(address, form)
+        finally:
+            done.set()
+        holding.result(20)
+        connection.close()
+    assert response.status_code == 409
+    assert "Nothing was stored" in response.content.decode()
+    assert (Credit.objects.get().percent, Plan.objects.get().sum) == (50, 100)
+
+
+@pytest.mark.skipif(not MYSQL, reason="on SQLite one writes at a time")
+def test_nobody_waits_for_those_who_clear_old_keys_away(both, credit):
+    account = builders.account(EDITOR)
+    old = timezone.now() - timedelta(days=8)
+    IdempotencyKey.objects.create(account=account, key="old", digest="", answer="", made=old)
+    held, done = threading.Event(), threading.Event()
+
+    def clear() -> None:
+        try:
+            with transaction.atomic():
+                IdempotencyKey.once(account, "first", "", lambda: 1)
+                held.set()
+                done.wait(30)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        clearing = pool.submit(clear)
+        assert held.wait(20)
+        try:
+            impatient()
+            with transaction.atomic():
+                assert IdempotencyKey.once(account, "second", "", lambda: 2) == (2, False)
+        finally:
+            done.set()
+        clearing.result(20)
+        connection.close()
+    assert IdempotencyKey.objects.count() == 2

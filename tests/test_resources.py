@@ -5,6 +5,7 @@ from base64 import urlsafe_b64encode
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
+from urllib.parse import quote
 
 import pytest
 import time_machine
@@ -143,6 +144,12 @@ class TestReading:
             ("page_size", "1001"),
             ("state", ", open"),
         ]
+
+    @pytest.mark.parametrize("number", ["5.0", "5.", "1_0", "+5", "1e1", "٥", "0"])
+    @pytest.mark.parametrize("parameter", ["payments?page_size", "borrowers?page_size", "borrowers?page"])
+    def test_numbers_are_plain_digits(self, analyst, parameter, number):
+        response = analyst.get(f"/api/v1/{parameter}={quote(number)}")
+        assert faults(response)[0][:2] == (parameter.split("?")[1], number)
 
     def test_one_row_takes_no_parameters(self, book, analyst):
         response = analyst.get(f"/api/v1/credits/{book[0].pk}?state=open")

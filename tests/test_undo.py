@@ -186,9 +186,23 @@ def test_row_that_others_refer_to_stays():
     load = imported(BorrowerResource, "1,anna,2021-01-01", "2,bohdan,2021-01-01")
     credit = builders.credit(borrower=Borrower.objects.get(pk=2))
     assert reasons(load, BorrowerResource) == [f"borrower 2: is referred to by credit {credit.pk}"]
-    credit.delete()
+    builders.credit(borrower=credit.borrower)
+    assert reasons(load, BorrowerResource) == [
+        f"borrower 2: is referred to by 2 rows, such as credit {credit.pk}"
+    ]
+    Credit.objects.all().delete()
     undo(load, BorrowerResource)
     assert Borrower.objects.count() == 0
+
+
+def test_later_imports_that_had_rows_already_are_named_before_undoing(administrator, credit):
+    first = imported(PaymentResource, "20,7,2021-06-05,1,511")
+    imported(PaymentResource, "21,7,2021-06-06,1,5")
+    later = imported(PaymentResource, "20,7,2021-06-05,1,511", "22,7,2021-06-06,1,5")
+    response = administrator.get(f"/admin/credits/load/{first.pk}/undo/")
+    assert list(response.context["later_imports"]) == [later]
+    assert response.context["reasons"] == []
+    assert f"({later.signature()}): 1 unchanged" in response.content.decode()
 
 
 def test_values_before_must_agree_with_what_the_book_has_now(credit):
