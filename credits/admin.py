@@ -134,11 +134,22 @@ class CreditAdmin(BookAdmin):
     list_filter = (StateFilter, "issuance_date", "return_date", "actual_return_date")
     date_hierarchy = "issuance_date"
     search_fields = ("id",)
-    search_help_text = _("The id of the credit or its borrower, or a part of the login.")
+    search_help_text = _(
+        "The id of the credit or its borrower, a part of the login, an amount (1500.50) or a day (2021-06-15)."
+    )
     autocomplete_fields = ("borrower",)
     ordering = ("-id",)
     totals = ("body", "percent")
     inlines = (PaymentInline,)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Where one is chosen, those of the same amount would hide the one of the id."""
+        if request.resolver_match and request.resolver_match.url_name == "autocomplete":
+            rows: Any = queryset
+            return rows.named(search_term.strip()), False
+        return super().get_search_results(request, queryset, search_term)
 
     def shown(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         found: Any = rows
@@ -172,7 +183,10 @@ class PaymentAdmin(BookAdmin):
     list_filter = ("type", "payment_date")
     date_hierarchy = "payment_date"
     search_fields = ("id",)
-    search_help_text = _("The id of the payment or its credit, or a part of the borrower's login.")
+    search_help_text = _(
+        "The id of the payment or its credit, a part of the borrower's login, "
+        "an amount (1500.50) or a day (2021-06-15)."
+    )
     autocomplete_fields = ("credit",)
     ordering = ("-id",)
     totals = ("sum",)
@@ -237,9 +251,9 @@ class TrailAdmin(admin.ModelAdmin):
 @admin.register(Change)
 class ChangeAdmin(TrailAdmin):
     list_display = ("moment", "account", "via", "table", "object_id", "action", "what")
-    list_filter = ("action", "table", "moment")
-    search_fields = ("=object_id",)
-    search_help_text = _("The id of what was changed.")
+    list_filter = ("action", "table", "moment", "account")
+    search_fields = ("=object_id", "account__username")
+    search_help_text = _("The id of what was changed, or a part of the account's name.")
     fields = readonly_fields = ("moment", "account", "via", "load", "table", "object_id", "action", "what")
 
     @admin.display(description=_("before → after"))
@@ -263,7 +277,7 @@ class LoadAdmin(TrailAdmin):
         "faults",
     )
     list_display_links = ("moment", "title")
-    list_filter = ("outcome", "table", "moment")
+    list_filter = ("outcome", "table", "moment", "account")
     list_select_related = ("account", "undone_by__account")  # type: ignore[assignment]
     search_fields = ("file", "=digest")
     search_help_text = _("A part of the file's name, or its SHA-256.")

@@ -6,7 +6,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from .resources import Amount, Cell, Day
+from .cells import Amount, Cell, Day
 
 
 class ReadAsCell(forms.Field):

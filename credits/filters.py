@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from .resources import Day
+from .cells import Day
 
 
 class DayFilter(FieldListFilter):

@@ -1,6 +1,6 @@
 """The book: borrowers, their credits, the payments, and the dictionary that names kinds of money."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -12,6 +12,7 @@ from django.db.models import Count, F, Max, Min, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Greatest, Left, Lower, Round
 from django.utils.translation import gettext_lazy as _
 
+from .cells import Amount, Day
 from .money import KOPECK, MONEY, ZERO, ComparableMoneySum, MoneySum, WholeKopecks, grouped
 from .trail import Change, Load, LoadIds, RowsAtFault, Upload  # noqa: F401  # tables of this app
 from .writing import BookModel, BookQuerySet, Lock  # noqa: F401
@@ -31,6 +32,18 @@ class Total:
 def ids(text: str) -> list[int]:
     """The id that a text may be, if any."""
     return [int(text)] if text.isascii() and text.isdigit() and len(text) < 19 else []
+
+
+def same(words: str, days: Iterable[str], amounts: Iterable[str]) -> Q:
+    """Of a row: one of its days or amounts is what the words say, written as in a file."""
+    found = Q(pk__in=())
+    if day := Day().read(words):
+        for column in days:
+            found |= Q(**{column: day})
+    if (amount := Amount(ZERO).read(words)) is not None:
+        for column in amounts:
+            found |= Q(**{column: amount})
+    return found
 
 
 class DatedQuerySet(BookQuerySet):
@@ -189,11 +202,20 @@ class CreditQuerySet(DatedQuerySet):
         not_negative = Greatest(owed, ZERO, output_field=models.DecimalField(**MONEY))
         return self.open_at(day).annotate(outstanding=Round(not_negative, 2))  # SQLite subtracts floats
 
-    def found(self, words: str) -> Self:
+    def named(self, words: str) -> Self:
         """By its id or its borrower's, or a part of the borrower's login."""
+        return self.filter(self.has_name(words))
+
+    def found(self, words: str) -> Self:
+        """The same, or by one of its amounts or days."""
+        days = ("issuance_date", "return_date", "actual_return_date")
+        return self.filter(self.has_name(words) | same(words, days, ("body", "percent")))
+
+    @staticmethod
+    def has_name(words: str) -> Q:
         if numbers := ids(words):
-            return self.filter(Q(pk__in=numbers) | Q(borrower__in=numbers))
-        return self.filter(borrower__in=Borrower.objects.found(words))
+            return Q(pk__in=numbers) | Q(borrower__in=numbers)
+        return Q(borrower__in=Borrower.objects.found(words))
 
     def in_state(self, state: str, day: date) -> Self:
         """Those of a state of Credit.STATES on the day; one that is issued later is in none."""
@@ -357,10 +379,12 @@ class PaymentQuerySet(DatedQuerySet):
         return self.filter(payment_date__range=(first, last))
 
     def found(self, words: str) -> Self:
-        """By its id or its credit's, or a part of the borrower's login."""
+        """By its id or its credit's, a part of the borrower's login, its amount or its day."""
         if numbers := ids(words):
-            return self.filter(Q(pk__in=numbers) | Q(credit__in=numbers))
-        return self.filter(credit__borrower__in=Borrower.objects.found(words))
+            named = Q(pk__in=numbers) | Q(credit__in=numbers)
+        else:
+            named = Q(credit__borrower__in=Borrower.objects.found(words))
+        return self.filter(named | same(words, [self.day], [self.amount]))
 
 
 class Payment(BookModel):

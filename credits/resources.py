@@ -1,11 +1,10 @@
-"""Rows of the source files <-> models: what each cell means, and what a row must agree with."""
+"""Rows of the source files <-> models: what their columns are, and what a row must agree with."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 from django.db.models import Min, Model
@@ -13,141 +12,12 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from import_export.fields import Field
 from import_export.resources import ModelResource
-from import_export.widgets import Widget
 
-from .files import Faults, Row, guarded, unguarded
+from .cells import Amount, Day, Id, Kind, Text
+from .files import Faults, Row, guarded
 from .loading import Batch, Doubtful
 from .models import Borrower, Credit, Dictionary, Payment
-from .money import KOPECK, ZERO, grouped, rounded
-
-MAX_ID = 2**63 - 1
-MAX_AMOUNT = Decimal(10**12)
-AMOUNT = re.compile(r"-?([0-9]{1,3}([ \u00a0\u202f][0-9]{3})+|[0-9]+)([.,][0-9]{1,2})?")
-DATE = re.compile(
-    r"((?P<d>\d\d?)\.(?P<m>\d\d?)\.(?P<y>\d{4})|(?P<Y>\d{4})-(?P<M>\d\d)-(?P<D>\d\d))"
-    r"([ T]00:00(:00)?)?",  # as programs write a date that is a moment to them
-    re.ASCII,
-)
-
-
-class Cell(Widget):
-    """A cell of one kind. clean() raises ValueError with what was expected."""
-
-    expected: Any = ""
-
-    def __init__(self, required: bool = True) -> None:
-        super().__init__()
-        self.required = required
-
-    def clean(self, value: Any, row: Any = None, **kwargs: Any) -> Any:
-        if value == "" and not self.required:
-            return None
-        if (cleaned := self.read(value)) is None:
-            raise ValueError(self.expected)
-        return cleaned
-
-    def read(self, value: Any) -> Any:
-        """The value, or None where the cell isn't of this kind."""
-        raise NotImplementedError
-
-    def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
-        """The value in a text file, as read() takes it."""
-        return "" if value is None else str(value)
-
-
-class Id(Cell):
-    expected: Any = _("a whole number from 1")
-
-    def __init__(self, required: bool = True) -> None:
-        super().__init__(required)
-        if not required:
-            self.expected = _("a whole number from 1, or nothing in a new row")
-
-    def read(self, value: Any) -> int | None:
-        if isinstance(value, str):
-            number = int(value) if value.isascii() and value.isdigit() and len(value) < 20 else 0
-        elif isinstance(value, float):
-            number = int(value) if value.is_integer() else 0
-        else:
-            number = value if type(value) is int else 0
-        return number if 1 <= number <= MAX_ID else None
-
-
-class Kind(Id):
-    """The id of one of two dictionary entries."""
-
-    def __init__(self, *kinds: tuple[int, str]) -> None:
-        super().__init__()
-        self.kinds = {number for number, name in kinds}
-        self.expected = " or ".join(f"{number} ({name})" for number, name in kinds)
-
-    def read(self, value: Any) -> int | None:
-        number = super().read(value)
-        return number if number in self.kinds else None
-
-
-class Text(Cell):
-    def __init__(self, max_length: int) -> None:
-        super().__init__()
-        self.max_length = max_length
-        self.expected = _("1 to %d characters in UTF-8, or in the encoding told") % max_length
-
-    def read(self, value: Any) -> str | None:
-        text = unguarded(str(value))
-        readable = text.isprintable() and "\ufffd" not in text
-        return text if readable and 0 < len(text) <= self.max_length else None
-
-    def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
-        return guarded(value)
-
-
-class Day(Cell):
-    expected = _("a date, dd.mm.yyyy or yyyy-mm-dd, from 1900 to 2999")
-
-    def read(self, value: Any) -> date | None:
-        if isinstance(value, datetime):
-            day = value.date() if value.time() == datetime.min.time() else None
-        elif isinstance(value, str):
-            day = parsed_day(value)
-        else:
-            day = value if isinstance(value, date) else None
-        return day if day and 1900 <= day.year <= 2999 else None
-
-    def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
-        return "" if value is None else value.isoformat()
-
-
-@lru_cache(maxsize=4096)  # a book has many rows and few days
-def parsed_day(text: str) -> date | None:
-    if not (match := DATE.fullmatch(text)):
-        return None
-    year, month, day = match.group("Y", "M", "D") if match["Y"] else match.group("y", "m", "d")
-    try:
-        return date(int(year), int(month), int(day))
-    except ValueError:
-        return None
-
-
-class Amount(Cell):
-    """Money. A decimal comma and spaces between thousands are known; anything doubtful is not."""
-
-    def __init__(self, least: Decimal) -> None:
-        super().__init__()
-        self.least = least
-        self.expected = _("an amount of %s or more, at most 12 digits and 2 decimals") % least
-
-    def read(self, value: Any) -> Decimal | None:
-        if isinstance(value, float):
-            value = f"{value:.15g}"  # what a spreadsheet shows of it
-        elif isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
-        if not (isinstance(value, str) and AMOUNT.fullmatch(value)):
-            return None
-        amount = Decimal(re.sub(r"\s", "", value).replace(",", "."))
-        return amount if self.least <= amount < MAX_AMOUNT else None
-
-    def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
-        return str(rounded(value))
+from .money import KOPECK, ZERO, grouped
 
 
 class BookResource(ModelResource):

@@ -37,7 +37,7 @@ class PlanAdmin(BookAdmin):
     list_filter = ("category", "period")
     date_hierarchy = "period"
     search_fields = ("period",)
-    search_help_text = _("A year or a month: 2021 or 2021-06.")
+    search_help_text = _("A year, a month (2021-06) or an amount (1500.50).")
     ordering = ("-period", "category")
     totals = ("sum",)
     list_select_related = ("category",)

@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from credits.models import Dictionary
+from credits.models import Dictionary, same
 from credits.money import MONEY, ZERO
 from credits.writing import BookModel, BookQuerySet
 
@@ -26,13 +26,12 @@ class PlanQuerySet(BookQuerySet):
         return self.filter(period__lte=day)
 
     def found(self, words: str) -> Self:
-        """By a year or a month as people write it: 2021, 2021-06."""
-        match = re.fullmatch(r"(?!0000)([0-9]{4})(?:-([0-9]{1,2})?)?", words)
-        if not match:
-            return self.none()
-        year, month = match.groups()
-        of_year = self.filter(period__year=year)
-        return of_year.filter(period__month=month) if month else of_year
+        """By a year or a month as people write it, 2021, 2021-06; by the first day of a month, or the sum."""
+        found = same(words, ["period"], ["sum"])
+        if match := re.fullmatch(r"(?!0000)([0-9]{4})(?:-([0-9]{1,2})?)?", words):
+            year, month = match.groups()
+            found |= Q(period__year=year, **{"period__month": month} if month else {})
+        return self.filter(found)
 
     def in_order(self) -> Self:
         """By month, then category id."""

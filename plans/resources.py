@@ -7,11 +7,12 @@ from django.db.models import Model
 from django.utils.translation import gettext_lazy as _
 from import_export.fields import Field
 
+from credits.cells import Amount, Cell, Day, Id, Kind
 from credits.files import Faults, Faulty
 from credits.loading import Batch, Seen, Source, load_file
 from credits.models import Dictionary
 from credits.money import ZERO
-from credits.resources import Amount, BookResource, Cell, Day, Id, Kind
+from credits.resources import BookResource
 from credits.trail import record_refusal
 
 from .models import Plan

@@ -134,6 +134,26 @@ def test_list_is_filtered_from_one_day_to_another(editor, time_machine, table, q
     assert editor.get(f"/admin/{table}/?{query}").context["cl"].result_count == found
 
 
+@pytest.mark.parametrize("query", ["q=anna", "account__id__exact={}"])
+def test_changes_are_found_by_who_made_them(editor, client_as, query):
+    book(1)
+    client = client_as(EDITOR)
+    other = User.objects.latest("pk")
+    User.objects.filter(pk=other.pk).update(username="anna")
+    client.post("/admin/credits/dictionary/add/", {"name": "пеня"})
+    found = editor.get(f"/admin/credits/change/?{query.format(other.pk)}").context["cl"].result_list
+    other.refresh_from_db()
+    assert [(change.account, change.fields["name"]) for change in found] == [(other, [None, "пеня"])]
+
+
+def test_credit_to_choose_is_not_hidden_by_those_of_the_same_amount(editor):
+    builders.credit(body=1500, borrower=builders.borrower(login="a500"))
+    builders.credit(pk=1500)
+    address = "/admin/autocomplete/?app_label=credits&model_name=payment&field_name=credit&term=1500"
+    assert [each["id"] for each in editor.get(address).json()["results"]] == ["1500"]
+    assert editor.get("/admin/credits/credit/?q=1500").context["cl"].result_count == 2
+
+
 def test_wrong_day_of_a_filter_is_said_and_nothing_is_shown(editor):
     book(3)
     response = editor.get("/admin/credits/credit/?issuance_date__gte=05/06/2021&state=overdue")

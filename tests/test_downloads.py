@@ -10,9 +10,9 @@ import pytest
 import time_machine
 from openpyxl import load_workbook
 
+from credits.cells import Text
 from credits.files import guarded, unguarded
 from credits.models import Dictionary
-from credits.resources import Text
 from fintrack.api import Refused
 from reports import user_credits
 from reports.downloads import MAX_XLSX_ROWS, csv_download, xlsx_download

@@ -16,10 +16,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from openpyxl import load_workbook
 
+from credits.cells import Amount, Day
 from credits.fields import AmountField, DayField
 from credits.models import Credit, Dictionary, Payment
 from credits.money import KOPECK, ZERO
-from credits.resources import Amount, Day
 from credits.trail import Change, Load
 from plans.models import Plan
 

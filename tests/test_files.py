@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from credits.cells import Amount, Day, Id, Text
 from credits.files import Fault, Faults, Row, Unreadable, read_rows
 from credits.money import KOPECK, ZERO
-from credits.resources import Amount, Day, Id, Text
 from plans.resources import Month
 
 COLUMNS = ("id", "login")

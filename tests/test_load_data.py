@@ -14,8 +14,8 @@ import openpyxl
 import pytest
 from django.core.management import CommandError, call_command
 
+from credits.cells import Day
 from credits.models import Borrower, Credit, Dictionary, Payment
-from credits.resources import Day
 from fintrack.management.commands.load_data import RESOURCES
 from plans.models import Plan
 from reports.models import DataStamp

@@ -3,6 +3,7 @@
 import re
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.apps import apps
@@ -69,7 +70,12 @@ def test_a_credit_is_in_one_state_from_its_issuance_on(day, state):
         ("2021-06", 1),
         ("2021-6", 1),
         ("2021-13", 0),
-        ("2021-06-01", 0),
+        ("2021-06-01", 1),
+        ("01.12.2021", 1),
+        ("2021-06-02", 0),
+        ("1500", 1),
+        ("1 500,00", 1),
+        ("1500.5", 0),
         ("0000", 0),
         ("²²²²", 0),
         ("2021-²", 0),
@@ -78,10 +84,42 @@ def test_a_credit_is_in_one_state_from_its_issuance_on(day, state):
         ("plan", 0),
     ],
 )
-def test_plans_are_found_by_year_and_month(words, count):
-    builders.plan("2021-06", Dictionary.ISSUANCE, 1)
+def test_plans_are_found_by_year_month_and_sum(words, count):
+    builders.plan("2021-06", Dictionary.ISSUANCE, 1500)
     builders.plan("2021-12", Dictionary.ISSUANCE, 1)
     assert Plan.objects.found(words).count() == count
+
+
+@pytest.mark.parametrize(
+    ("words", "lent", "paid"),
+    [
+        ("1500", ["big", "1500"], ["1500", "of 1500"]),
+        ("1500.50", [], ["half"]),
+        ("1500,5", [], ["half"]),
+        ("1 500,50", [], ["half"]),
+        ("70", ["big"], []),
+        ("2021-06-15", ["big"], ["half"]),
+        ("15.06.2021", ["big"], ["half"]),
+        ("15.6.2021", ["big"], ["half"]),
+        ("2021-06-20", ["big"], []),
+        ("2021-09-09", ["1500"], []),
+        ("06/15/2021", [], []),
+        ("NN", ["big"], ["half", "1500"]),
+        ("1500.505", [], []),
+        ("-1500", [], []),
+    ],
+)
+def test_credits_and_payments_are_found_by_id_login_amount_and_day(words, lent, paid):
+    names: dict[Any, str] = {}
+    anna = builders.borrower(login="anna")
+    big = builders.credit("2021-06-15", 1500, borrower=anna, percent=70, return_date=date(2021, 6, 20))
+    other = builders.credit("2021-07-01", 1, pk=1500, actual_return_date=date(2021, 9, 9))
+    names |= {big: "big", other: "1500"}
+    names[builders.payment(big, "2021-06-15", "1500.50")] = "half"
+    names[builders.payment(big, "2021-06-16", 1500)] = "1500"
+    names[builders.payment(other, "2021-07-05", 1)] = "of 1500"
+    assert [names[row] for row in Credit.objects.found(words).order_by("pk")] == lent
+    assert sorted(names[row] for row in Payment.objects.found(words)) == sorted(paid)
 
 
 @pytest.mark.parametrize("words", ["²²²²", "٣", "9" * 30, "-1"])
