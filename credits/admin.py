@@ -135,7 +135,8 @@ class CreditAdmin(BookAdmin):
     date_hierarchy = "issuance_date"
     search_fields = ("id",)
     search_help_text = _(
-        "The id of the credit or its borrower, a part of the login, an amount (1500.50) or a day (2021-06-15)."
+        "The id of the credit or its borrower, a part of the login, "
+        "an amount (1500.50) or a day (2021-06-15)."
     )
     autocomplete_fields = ("borrower",)
     ordering = ("-id",)

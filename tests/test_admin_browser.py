@@ -20,6 +20,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from credits.trail import Change
 from fintrack.access import ADMINISTRATOR, EDITOR
+from fintrack.models import FailedSignIn
 
 from . import builders
 
@@ -213,7 +214,7 @@ def test_editor_loads_payments_through_a_preview_and_exports_them_unchanged(page
         page.click("input[value=Preview]")
         expect(page.locator(".counts")).to_have_text(re.compile(r"0 new\s+0 changed\s+300 unchanged"))
     page.goto("/admin/credits/load/")
-    assert page.locator("#result_list .field-outcome").all_inner_texts() == ["stored", "refused"]
+    assert page.locator("#result_list .field-result").all_inner_texts() == ["stored", "refused"]
 
 
 def workbook(*rows: tuple[Any, ...]) -> bytes:
@@ -365,16 +366,26 @@ def whole_book(committed) -> None:
             builders.payment(credit, "2021-06-02", "1234.50", kind)
         builders.plan(day[:7], 3, 3_000_000)
     AuthToken.objects.create(builders.account(EDITOR))
+    FailedSignIn.objects.create(username="anna", ip_address="10.0.0.1", failures_since_start=5)
 
 
 def test_every_page_is_accessible_and_fits_in_light_and_dark_on_a_desk_and_a_phone(whole_book, page, client):
     administrator = sign_in(page, ADMINISTRATOR)
-    upload(page, "credits/borrower", "people.csv", b"id;login;registration_date\n77;petro;01.06.2021")
-    page.click("input[value=Preview]")
-    found = faults_of(page)
-    page.click("input[name=confirm]")
     upload(page, "credits/borrower", "bad.csv", b"id;login;registration_date\nx;;99.06.2021")
     page.click("input[value=Preview]")
+    found = faults_of(page)
+    upload(page, "credits/borrower", "people.csv", b"id;login;registration_date\n77;petro;01.06.2021")
+    page.click("input[value=Preview]")
+    found += faults_of(page)
+    page.click("input[name=confirm]")
+    page.goto("/admin/credits/credit/add/")
+    save(page)
+    found += faults_of(page)
+    page.goto("/admin/credits/credit/")
+    page.check("#action-toggle")
+    page.select_option("[name=action] >> nth=0", "delete_selected")
+    page.click("[name=index] >> nth=0")
+    expect(page.locator("h1").last).to_have_text("Delete rows")
     found += faults_of(page)
     client.force_login(administrator)
     filtered = "/admin/credits/credit/?q=1&issuance_date__year=2021&issuance_date__month=6&return_date__lte=x"
