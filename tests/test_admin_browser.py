@@ -190,8 +190,9 @@ def test_editor_loads_payments_through_a_preview_and_exports_them_unchanged(page
     faulty = content.replace(b"02.06.2021\t1\t7,25", b"02.05.2021\t9\t0")
     upload(page, "credits/payment", "payments.csv", faulty)
     page.click("input[value=Preview]")
-    expect(page.locator(".errornote")).to_contain_text("The file has 2 faults; nothing was stored.")
+    expect(page.locator(".errornote")).to_contain_text("The file has 3 faults; nothing was stored.")
     assert sorted(page.locator(".preview tbody tr").all_inner_texts()) == [
+        "8\tpayment_date\t02.05.2021\tthe credit's issuance date, 2021-06-01, or later",
         "8\tsum\t0\tan amount of 0.01 or more, at most 12 digits and 2 decimals",
         "8\ttype_id\t9\t1 (body) or 2 (interest)",
     ]
