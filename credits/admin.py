@@ -355,9 +355,9 @@ class LoadAdmin(TrailAdmin):
         """Why the account may not undo the import, or None."""
         staff = self.book_admin(load)
         if load.new and not staff.has_delete_permission(request):
-            return _("To undo it is for those who may delete rows of this table: it brought new ones.")
+            return _("It brought new rows: only accounts that may delete rows of this table can undo it.")
         if load.changed and not staff.has_change_permission(request):
-            return _("To undo it is for those who may change rows of this table.")
+            return _("Only accounts that may change rows of this table can undo it.")
         return None
 
     def faults_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:

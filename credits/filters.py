@@ -1,4 +1,4 @@
-"""Filters of the admin's lists: whoever names a date column there gets from–to."""
+"""Filters of the admin's lists: a date column is filtered from one day to another."""
 
 from collections.abc import Iterator
 from datetime import datetime, time, timedelta

@@ -61,7 +61,7 @@ def writing() -> Iterator[None]:
 
 
 class Lock(models.Model):
-    """A row to be held by whoever does what is done by one at a time; it refers to no row of the book."""
+    """A row to lock while doing what only one may do at a time. No row of the book refers to it."""
 
     name = models.CharField(max_length=50, primary_key=True)
 
@@ -75,7 +75,7 @@ class Lock(models.Model):
 
 
 def one_at_a_time(name: str) -> None:
-    """Wait for whoever holds the name, and hold it until the transaction ends."""
+    """Wait until nobody holds the name, then hold it until the transaction ends."""
     Lock.objects.select_for_update().get_or_create(name=name)
 
 

@@ -1,6 +1,6 @@
 """The trail of accounts, and what it is made of: who was given or did what, recorded where it is done.
 
-Signals see accounts, roles and tokens, whoever writes them: the admin, a command, a shell. Only update() and
+Signals see accounts, roles and tokens, written by the admin, a command or a shell. Only update() and
 the bulk operations of a QuerySet go around them, and nothing here uses those on accounts.
 """
 
@@ -36,7 +36,7 @@ FIELDS = ("username", "first_name", "last_name", "email", "is_active", "is_super
 DIGEST = re.compile(r"[0-9a-f]{128}")
 DUE = "password_due"  # in a session: of an account that had a password due when it signed in
 
-# Whoever saves, and in whatever transaction: the change and its record are there or neither is.
+# In one transaction, so that the change and its record are both stored or neither is.
 User.save = transaction.atomic(User.save)  # type: ignore[method-assign]
 AuthToken.save = transaction.atomic(AuthToken.save)
 

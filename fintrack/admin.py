@@ -65,7 +65,7 @@ class AccountAdmin(HistoryOfAccount, MergingAdmin, UserAdmin):
             None,
             {
                 "classes": ("wide",),
-                "description": _("Whoever gets a password from you must change it when they first sign in."),
+                "description": _("The account must change a password that you set when it first signs in."),
                 "fields": ("username", "usable_password", "password1", "password2", "groups"),
             },
         ),
@@ -205,7 +205,7 @@ class AccountChangeAdmin(ReadOnlyAdmin):
     )
     list_select_related = ("about", "account")
     search_fields = ("about__username", "account__username")
-    search_help_text = _("A part of the name of the account, or of whoever changed it.")
+    search_help_text = _("A part of the name of the account, or of the account that changed it.")
     fields = readonly_fields = list_display
 
     @admin.display(description=_("before → after"))

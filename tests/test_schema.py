@@ -76,7 +76,7 @@ def test_every_error_of_every_operation_has_its_body_and_an_example(schema):
             assert example["value"]["status"] == int(name.removeprefix("Problem"))
 
 
-def test_each_row_has_a_tag_and_whatever_creates_takes_a_key(schema):
+def test_each_row_has_a_tag_and_each_creating_post_takes_a_key(schema):
     for path, method, operation in operations(schema):
         sent = {parameter["name"] for parameter in operation.get("parameters", [])}
         answered = {

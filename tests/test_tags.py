@@ -71,7 +71,7 @@ def assert_unmatched(response):
 
 
 @each_table
-def test_a_row_has_one_tag_whatever_is_asked_until_it_is_changed(administrator, table, made, changed):
+def test_the_tag_of_a_row_is_the_same_for_all_methods_until_it_changes(administrator, table, made, changed):
     new = send(administrator, "post", f"/api/v1/{table}", made)
     address = new["Location"]
     tags = [new["ETag"]]
@@ -135,7 +135,7 @@ def test_a_row_that_is_not_there_is_404(administrator, method, header):
     assert send(administrator, method, "/api/v1/payments/404", {}, if_match=header).status_code == 404
 
 
-def test_what_a_role_may_not_do_is_403_whatever_the_tag(payment, editor):
+def test_a_forbidden_write_is_403_with_any_tag(payment, editor):
     assert send(editor, "delete", ADDRESS, if_match='"another"').status_code == 403
 
 
@@ -158,7 +158,7 @@ def test_reading_what_is_another_thing_by_now_is_412(payment, analyst, address):
     assert response.json().items() >= {"title": "Precondition Failed", "status": 412}.items()
 
 
-def test_whoever_reads_gzip_gets_a_tag_that_matches(editor):
+def test_a_client_that_takes_gzip_gets_a_tag_that_matches(editor):
     """Compressed, an answer has a weak tag, which never does."""
     borrower = builders.borrower(login="ї" * 150)
     address = f"/api/v1/borrowers/{borrower.pk}"

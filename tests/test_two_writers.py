@@ -1,4 +1,4 @@
-"""A rule that spans two rows holds, whoever of two writers comes first: no payment before its issuance.
+"""A rule that spans two rows holds, in either order of two writers: no payment before its credit's issuance.
 
 The first one stops when it has been checked and before it is stored. The second one waits for it, and is then
 judged by what it stored.

@@ -335,7 +335,7 @@ def test_editor_undoes_what_they_may_do_by_hand(editor, credit):
     adding = imported(PaymentResource, "11,7,2021-06-09,1,5")
     plans = imported(PlanResource, "1,2021-06-01,250.5,3")
     page = words(editor.get(f"/admin/credits/load/{adding.pk}/change/"))
-    assert "To undo it is for those who may delete rows of this table: it brought new ones." in page
+    assert "It brought new rows: only accounts that may delete rows of this table can undo it." in page
     assert "Undo this import" not in page
     assert "Undo this import" in words(editor.get(f"/admin/credits/load/{changing.pk}/change/"))
     codes = [

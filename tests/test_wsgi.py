@@ -64,7 +64,7 @@ def test_a_body_without_a_length_is_read_to_its_end(in_a_test, length, body, sta
 
 @pytest.mark.parametrize("charset", ["utf-7", '"utf-7"', "hex", "UNICODE_ESCAPE", "x"])
 @pytest.mark.parametrize("kind", ["text/plain;charset={}", "application/json ; Charset={}; x=y"])
-def test_text_is_in_utf_8_whatever_a_request_says(in_a_test, charset, kind):
+def test_text_is_read_as_utf_8_with_any_charset_in_the_request(in_a_test, charset, kind):
     headers = {"authorization": f"Token {token()}"}
     environ = RequestFactory().get("/year_performance?year=%2B2AA-%5Cud800", headers=headers).environ
     environ |= {"wsgi.input": BytesIO(), "CONTENT_TYPE": kind.format(charset)}
