@@ -362,11 +362,12 @@ class LoadAdmin(TrailAdmin):
 
     def faults_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
         """The rows at fault of a refused file, as a file."""
-        rows = get_object_or_404(RowsAtFault.objects.select_related("load"), pk=object_id)
-        if not self.book_admin(rows.load).has_view_permission(request):
+        load = get_object_or_404(Load, pk=object_id)
+        rows = get_object_or_404(RowsAtFault, load=load)
+        if not self.book_admin(load).has_view_permission(request):
             raise PermissionDenied
         response = StreamingHttpResponse(rows.lines(), content_type="text/csv; charset=utf-8")
-        name = f"{Path(rows.load.file).stem}-faults.csv"
+        name = f"{Path(load.file).stem}-faults.csv"
         response["Content-Disposition"] = content_disposition_header(True, name) or ""
         response["Cache-Control"] = "private, no-cache"
         return response

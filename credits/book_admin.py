@@ -12,10 +12,11 @@ from uuid import uuid4
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.options import BaseModelAdmin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import BaseModelAdmin, IncorrectLookupParameters
 from django.contrib.admin.utils import label_for_field, unquote
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.core.paginator import Paginator
 from django.core.validators import MinValueValidator
 from django.db import DatabaseError, models
@@ -49,7 +50,7 @@ from .deleting import delete_selected
 from .fields import AmountField, DayField
 from .files import Faults, Faulty, csv_text, workbook_cell
 from .loading import Differs, fitting, load_file, preview_file
-from .models import Dictionary
+from .models import Dictionary, ids
 from .money import MoneySum
 from .reading import in_batches
 from .resources import BookResource
@@ -86,8 +87,18 @@ class BookChangeList(ChangeList):
 
     totals: list[tuple[str, Any]] = []
 
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+        """Raises IncorrectLookupParameters, which leads back to the list, for numbers out of range too."""
+        try:
+            return super().get_queryset(request, exclude_parameters)
+        except (ValueError, OverflowError) as error:
+            raise IncorrectLookupParameters from error
+
     def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
+        try:
+            super().get_results(request)
+        except (ValueError, OverflowError) as error:
+            raise IncorrectLookupParameters from error
         staff: Any = self.model_admin
         pks = [row.pk for row in self.result_list]
         rows = staff.shown(self.model._default_manager.filter(pk__in=pks)).in_bulk()
@@ -211,6 +222,11 @@ class BookAdmin(BookFields, ImportExportMixin, MergingAdmin):
     export_formats = [CSV, XLSX]
 
     # Lists
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *args: Any) -> Any:
+        if any(not ids(pk) for pk in request.POST.getlist(ACTION_CHECKBOX_NAME)):
+            raise SuspiciousOperation("Rows are selected by their ids.")
+        return super().response_action(request, queryset, *args)
 
     def shown(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         """The rows of a page with all that the list shows of them."""

@@ -10,6 +10,7 @@ from django.db import IntegrityError, models
 from django.db.models import Exists, OuterRef, ProtectedError, QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 
 from .trail import Values, columns, stored_values
@@ -27,18 +28,22 @@ def delete_selected(staff: Any, request: HttpRequest, queryset: QuerySet[Any]) -
     if rows.values("pk")[: MOST + 1].count() > MOST:
         paginator = staff.get_paginator(request, rows, 1)
         problem = _(
-            "Found %(found)s %(names)s; at most %(most)d are deleted at once. "
+            "Found %(found)s %(names)s; at most %(most)s are deleted at once. "
             "Filter the list, or select some of its rows."
         )
-        found = f"{_('more than')} {paginator.count}" if paginator.is_capped else paginator.count
-        messages.error(request, problem % {"found": found, "names": names, "most": MOST})
+        found = number_format(paginator.count, force_grouping=True)
+        if paginator.is_capped:
+            found = f"{_('more than')} {found}"
+        most = number_format(MOST, force_grouping=True)
+        messages.error(request, problem % {"found": found, "names": names, "most": most})
         return None
     if "digest" in request.POST:
         try:
             if deleted := delete_as_shown(rows, request.POST["digest"]):
-                messages.success(
-                    request, _("%(number)d %(names)s deleted.") % {"number": deleted, "names": names}
-                )
+                text = _("%(number)s %(names)s deleted.")
+                one_or_more = names if deleted > 1 else staff.opts.verbose_name
+                number = number_format(deleted, force_grouping=True)
+                messages.success(request, text % {"number": number, "names": one_or_more})
                 return None
             problem = _(
                 "Nothing was deleted: these are other rows, or have other values, than you were shown."

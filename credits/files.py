@@ -349,6 +349,7 @@ def csv_lines(
             encoding = "cp1251"
             faults.remark(_("Read as Windows-1251."))
     text = io.TextIOWrapper(file, encoding, errors="replace", newline="")
+    number = 1
     try:
         start = text.read(2**14)
         text.seek(0)

@@ -13,6 +13,7 @@ from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -158,6 +159,18 @@ class TokenAdmin(HistoryOfAccount, MergingAdmin):
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
         """As above."""
 
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        request.stored = Token.objects.get(pk=form.instance.pk).token_key  # type: ignore[attr-defined]  # its key is the token's digest
+
+    def answer_again(self, request: HttpRequest, pk: Any, is_new: bool) -> HttpResponseBase:
+        text = _(
+            "This form came twice. The token %(token)s… was made once and shown in the first answer: "
+            "if you have not seen it, revoke it and make another."
+        )
+        messages.warning(request, text % {"token": pk})
+        return HttpResponseRedirect(reverse("admin:fintrack_token_changelist"))
+
     def response_add(self, request: HttpRequest, obj: Token, post_url_continue: str | None = None) -> Any:
         return self.response_post_save_add(request, obj)
 
@@ -225,6 +238,8 @@ class FailedSignInAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         found: Any = super().get_queryset(request)
+        if not request.user.is_superuser:
+            found = found.exclude(username__in=User.objects.filter(is_superuser=True).values("username"))
         return found.with_lock()
 
     def has_unlock_permission(self, request: HttpRequest) -> bool:

@@ -18,7 +18,7 @@ from rest_framework.test import APIClient
 
 from fintrack.access import ADMINISTRATOR, ANALYST, EDITOR
 from fintrack.accounts import make_token
-from fintrack.models import AccountChange, FailedSignIn, PasswordDue, TokenNote
+from fintrack.models import AccountChange, FailedSignIn, IdempotencyKey, PasswordDue, TokenNote
 
 from . import builders
 from .sent_forms import sent_back
@@ -395,7 +395,11 @@ def test_account_and_token_whose_form_is_sent_twice_are_made_once(administrator)
     olena = User.objects.get(username="olena")
     fields = sent_back(html(administrator.get(f"{TOKENS}add/"))) | {"user": olena.pk, "purpose": "x"}
     twice += [administrator.post(f"{TOKENS}add/", fields).status_code for _ in range(2)]
-    assert (twice, AuthToken.objects.count()) == ([302, 302, 302, 302], 1)
+    token = AuthToken.objects.get()
+    assert twice == [302, 302, 302, 302]
+    again = words(administrator.get(TOKENS))
+    assert f"The token {token.token_key}… was made once and shown in the first answer" in again
+    assert token.digest not in str(list(IdempotencyKey.objects.values()))
 
 
 # Tokens
@@ -523,6 +527,20 @@ def test_failed_sign_ins_are_shown_and_unlocked(administrator, time_machine):
         (str(account), "unlocked", {"address": ["10.0.0.1", None], "failures": [5, 0]}, me().username)
     ]
     assert sign_in(account.username, client=here).get("/").status_code == 200
+
+
+def test_administrator_neither_sees_nor_lifts_the_lock_of_a_superuser(administrator):
+    root = User.objects.create_superuser("root", password=PASSWORD)
+    for _ in range(5):
+        sign_in(root.username, "wrong", Client(REMOTE_ADDR="10.0.0.1"))
+    attempt = FailedSignIn.objects.get()
+    chosen = {"action": "unlock", "_selected_action": [attempt.pk]}
+    assert root.username not in words(administrator.get(SIGN_INS))
+    administrator.post(SIGN_INS, chosen)
+    assert FailedSignIn.objects.count() == 1
+    administrator.force_login(root)
+    administrator.post(SIGN_INS, chosen)
+    assert FailedSignIn.objects.count() == 0
 
 
 def test_lock_ends_when_the_list_says(administrator, time_machine):

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.core.management import CommandError, call_command
 from knox.models import AuthToken
 
@@ -67,6 +67,23 @@ def test_another_role_than_the_account_has_is_an_error(api_token, role):
         api_token(account.username, "--role", "editor")
     assert not AuthToken.objects.exists()
     assert not account.groups.filter(name=EDITOR).exists()
+
+
+def test_account_that_may_do_more_than_the_role_is_an_error(api_token):
+    both = builders.account(ANALYST)
+    both.groups.add(Group.objects.get(name=EDITOR))
+    root = User.objects.create_superuser("root")
+    root.groups.add(Group.objects.get(name=ANALYST))
+    for account in (both, root):
+        with pytest.raises(CommandError, match="with another role than analyst"):
+            api_token(account.username, "--role", "analyst")
+    assert not AuthToken.objects.exists()
+
+
+def test_account_that_is_switched_off_gets_no_token(api_token):
+    account = builders.account(ANALYST, is_active=False)
+    with pytest.raises(CommandError, match="is switched off: its tokens are refused"):
+        api_token(account.username, "--role", "analyst")
 
 
 @pytest.mark.parametrize(("arguments", "days"), [([], 365), (["--days", "1"], 1), (["--days", "3650"], 3650)])

@@ -128,7 +128,7 @@ def test_rows_that_others_belong_to_stay_and_it_is_said_why(administrator, payme
     assert f'/admin/credits/credit/{payments[0].credit_id}/change/"' in page
     assert 'name="digest"' not in page
     assert said(confirm(administrator, ask(administrator, "/admin/credits/credit/", free))) == [
-        "1 credits deleted."
+        "1 credit deleted."
     ]
 
 
@@ -150,3 +150,15 @@ def test_who_may_not_delete_deletes_nothing_here_either(editor, payments):
 def test_four_entries_that_all_rests_on_can_not_be_deleted_at_once(administrator):
     assert ask(administrator, "/admin/credits/dictionary/", Dictionary.objects.get(pk=1)).status_code == 302
     assert Dictionary.objects.filter(pk=1).exists()
+
+
+@pytest.mark.parametrize("selected", ["abc", "9" * 25, "²"])
+def test_rows_that_are_selected_by_no_id_are_refused(administrator, selected):
+    form = {"action": "delete_selected", "_selected_action": [selected]}
+    assert administrator.post("/admin/credits/payment/", form).status_code == 400
+
+
+@pytest.mark.parametrize("query", ["issuance_date__year=9999", f"id__in={'9' * 25}", "issuance_date__year=0"])
+def test_list_asked_for_what_cannot_be_leads_back_to_the_list(administrator, query):
+    response = administrator.get(f"/admin/credits/credit/?{query}")
+    assert (response.status_code, response["Location"]) == (302, "/admin/credits/credit/?e=1")

@@ -177,6 +177,14 @@ def test_small_letters_of_ukrainian_are_read_in_both_encodings(words):
         assert [row.cells["login"] for row in rows] == words
 
 
+@pytest.mark.parametrize("line", ['"sep=;\n', 'sep=;"\n'])
+def test_an_unmatched_quotation_mark_of_the_separator_is_a_fault(line):
+    faults = Faults()
+    with pytest.raises(Unreadable):
+        list(read_rows(io.BytesIO(f"{line}id;login\n1;anna\n".encode()), ["id", "login"], faults))
+    assert [fault.expected for fault in faults.listed] == ["cells whose quotation marks match"]
+
+
 @pytest.mark.parametrize("line", ["sep=;\r\n", '"sep=;"\n', "SEP=;\n", "\ufeffsep=;\r\n"])
 def test_a_first_line_may_say_what_the_separator_is(line):
     content = f"{line}id;login;note, or none\n1;anna;a,b,c\n"

@@ -181,3 +181,7 @@ def test_file_of_nothing_but_faults_takes_bounded_memory():
     assert preview.faults.count == 300_000
     assert len(kept(preview.refusal)) == 60_001
     assert most < 200 * 2**20
+
+
+def test_rows_at_fault_of_no_load_are_not_found(editor):
+    assert editor.get(f"/admin/credits/load/{'9' * 23}/faults.csv").status_code == 404

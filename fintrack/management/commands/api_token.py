@@ -47,6 +47,8 @@ def token_for(name: str, role: str, lifetime: timedelta, purpose: str) -> str:
             raise CommandError(" ".join(error.messages)) from error
         user.save()
         user.groups.add(Group.objects.get(name=role))
-    elif not user.groups.filter(name=role).exists():
+    elif user.is_superuser or set(user.groups.values_list("name", flat=True)) != {role}:
         raise CommandError(f"{name} is there already, with another role than {role.lower()}.")
+    elif not user.is_active:
+        raise CommandError(f"{name} is switched off: its tokens are refused.")
     return make_token(user, lifetime, purpose)[1]
