@@ -13,8 +13,10 @@ from django.db.backends.signals import connection_created
 from django.test import override_settings
 from rest_framework.test import APIClient
 
+from credits.models import Borrower, Credit, Payment
 from credits.writing import door
 from fintrack.access import ADMINISTRATOR, ANALYST, EDITOR
+from plans.models import Plan
 
 from . import builders
 
@@ -55,6 +57,16 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix, t
     if database["ENGINE"] == "django.db.backends.sqlite3":
         database["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
         database["OPTIONS"]["init_command"] += ";PRAGMA synchronous=OFF"  # tests are no loss
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker) -> None:
+    """MariaDB and MySQL go on counting when a test is rolled back: far from the ids that tests choose."""
+    with django_db_blocker.unblock():
+        if connection.vendor == "mysql":
+            with connection.cursor() as cursor:
+                for model in (Borrower, Credit, Payment, Plan):
+                    cursor.execute(f"ALTER TABLE {model._meta.db_table} AUTO_INCREMENT = 500001")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -158,7 +158,15 @@ def test_rows_that_are_selected_by_no_id_are_refused(administrator, selected):
     assert administrator.post("/admin/credits/payment/", form).status_code == 400
 
 
-@pytest.mark.parametrize("query", ["issuance_date__year=9999", f"id__in={'9' * 25}", "issuance_date__year=0"])
+@pytest.mark.parametrize("query", ["issuance_date__year=9999", "issuance_date__year=0"])
 def test_list_asked_for_what_cannot_be_leads_back_to_the_list(administrator, query):
     response = administrator.get(f"/admin/credits/credit/?{query}")
     assert (response.status_code, response["Location"]) == (302, "/admin/credits/credit/?e=1")
+
+
+def test_list_of_credits_with_ids_beyond_all_ids_is_empty_or_left(administrator):
+    response = administrator.get(f"/admin/credits/credit/?id__in={'9' * 25}")
+    if response.status_code == 302:  # SQLite refuses such a number, MariaDB finds nothing
+        assert response["Location"] == "/admin/credits/credit/?e=1"
+    else:
+        assert (response.status_code, response.context["cl"].result_count) == (200, 0)

@@ -632,9 +632,10 @@ class TestAtTheSameMoment:
                 return None
 
         for year in range(2000, 2020):
-            response, plan = at_once(
-                partial(upload, client, csv(f"{year}-01-01,видача,1")), partial(by_hand, f"{year}-01")
-            )
+            send = partial(upload, client, csv(f"{year}-01-01,видача,1"))
+            response, plan = at_once(send, partial(by_hand, f"{year}-01"))
+            if response.status_code == 409:  # the plan came between the look for it and the insert
+                response = send()
             if plan:
                 assert faults(response) == [(2, "month", f"{year}-01-01", NO_PLAN_YET)]
             else:
