@@ -93,8 +93,9 @@ class StateFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         return [
-            (Credit.OPEN, _("open, in term")),
-            (Credit.OVERDUE, _("overdue")),
+            (Credit.OPEN, _("open")),
+            (Credit.IN_TERM, _("open, in term")),
+            (Credit.OVERDUE, _("open, overdue")),
             (Credit.CLOSED, _("closed")),
             (self.OVERPAID, _("body overpaid")),
         ]
@@ -104,7 +105,7 @@ class StateFilter(admin.SimpleListFilter):
         state = self.value()
         if state == self.OVERPAID:
             return rows.overpaid()
-        return rows.in_state(state, timezone.localdate()) if state in Credit.STATES else rows
+        return rows.in_state([state], timezone.localdate()) if state in Credit.STATES else rows
 
 
 class PaymentInline(ShownRows):

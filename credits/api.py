@@ -6,6 +6,7 @@ from collections.abc import Callable
 from copy import copy
 from typing import Any
 
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.core.exceptions import ValidationError as ModelValidationError
 from django.core.validators import RegexValidator
 from django.db import models
@@ -19,6 +20,8 @@ from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.decorators import action
+from rest_framework.exceptions import ErrorDetail
+from rest_framework.fields import get_error_detail
 from rest_framework.permissions import BasePermission, DjangoModelPermissions
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -26,7 +29,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ModelViewSet
 
 from fintrack.access import MayReadBook
-from fintrack.api import AMOUNT, MAX_ID, Conflict, JSONParser, Refused
+from fintrack.api import AMOUNT, DAY, MAX_ID, Conflict, JSONParser, WrongHeader
 from fintrack.lists import (
     ID,
     RANGE,
@@ -92,6 +95,15 @@ class Amount(serializers.DecimalField):
         return super().to_internal_value(data)
 
 
+class Day(serializers.DateField):
+    """A day as yyyy-mm-dd; strptime() would also take the digits of other scripts."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, str) and not re.fullmatch(DAY, data):
+            self.fail("invalid", format="YYYY-MM-DD")
+        return super().to_internal_value(data)
+
+
 class Text(serializers.CharField):
     """As it is given, without anything that can't be seen; to the letter."""
 
@@ -153,6 +165,7 @@ class BookSerializer(serializers.ModelSerializer):
     """A row of the book. The rules are the models' own; an unknown field is a fault."""
 
     serializer_field_mapping = serializers.ModelSerializer.serializer_field_mapping | {
+        models.DateField: Day,
         models.DecimalField: Amount,
         models.CharField: Text,
     }
@@ -166,7 +179,9 @@ class BookSerializer(serializers.ModelSerializer):
         unknown = {}
         if isinstance(data, dict):
             known = [name for name, field in self.fields.items() if not field.read_only]
-            expected = _("One of these fields: %(names)s.") % {"names": ", ".join(known)}
+            expected = ErrorDetail(
+                _("One of these fields: %(names)s.") % {"names": ", ".join(known)}, "unknown"
+            )
             if isinstance(self.instance, Model) and data.get("id") == self.instance.pk:
                 known.append("id")  # what was read may be sent back as it is
             unknown = {name: [expected] for name in data if name not in known}
@@ -190,8 +205,8 @@ class BookSerializer(serializers.ModelSerializer):
                 related = [name for name, field in self.fields.items() if isinstance(field, RelatedId)]
                 item.full_clean(exclude=related, validate_unique=False, validate_constraints=False)
         except ModelValidationError as error:
-            faults = error.message_dict
-            own = faults.pop("__all__", [])
+            faults: Any = get_error_detail(error)
+            own = faults.pop(NON_FIELD_ERRORS, [])
             raise serializers.ValidationError(faults | ({"non_field_errors": own} if own else {})) from error
         return attrs
 
@@ -271,7 +286,7 @@ class BookViewSet(ModelViewSet):
                 sent = [request.path, request.data]
                 data, again = IdempotencyKey.once(request.user, checked_key(key), sent, store)
             except KeyTaken:
-                raise Conflict(_("This Idempotency-Key belongs to a request with another body.")) from None
+                raise Conflict("key-reused") from None
         return Response(data, status=201, headers={"Idempotency-Replayed": "true"} if again else None)
 
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -347,10 +362,10 @@ class CreditSerializer(BookSerializer):
 
 
 class CreditFilter(ListFilter):
-    state = filters.ChoiceFilter(
+    state = filters.MultipleChoiceFilter(
         choices=[(name, name) for name in Credit.STATES],
-        method=lambda rows, _name, state: rows.in_state(state, timezone.localdate()),
-        help_text=_("open, overdue (and open) or closed"),
+        method=lambda rows, _name, states: rows.in_state(states, timezone.localdate()) if states else rows,
+        help_text=_("open (which is in_term or overdue), in_term, overdue or closed; once or more often"),
     )
     search = TextFilter(
         method=lambda rows, _name, text: rows.filter(borrower__in=Borrower.objects.found(text)),
@@ -436,9 +451,7 @@ class PaymentViewSet(BookViewSet):
 
 def checked_key(key: str) -> str:
     if not re.fullmatch(f"[!-~]{{1,{MAX_KEY}}}", key):
-        expected = _("1 to %d visible characters of ASCII") % MAX_KEY
-        fault = {"parameter": "Idempotency-Key", "found": key[:MAX_KEY], "expected": expected}
-        raise Refused(_("Check the headers."), [fault])
+        raise WrongHeader("Idempotency-Key", key, _("1 to %d visible characters of ASCII") % MAX_KEY)
     return key
 
 
@@ -468,5 +481,5 @@ class DictionaryViewSet(BookViewSet):
 
     def perform_destroy(self, instance: Dictionary) -> None:
         if instance.pk in Dictionary.FIXED:
-            raise Conflict(_("It can't be deleted: the book needs the entries 1 to 4."))
+            raise Conflict("needed")
         super().perform_destroy(instance)

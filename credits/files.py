@@ -45,12 +45,16 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong in a file. No row: with the whole file; no column: with the whole row."""
+    """What is wrong in a file. No row: with the whole file; no column: with the whole row.
+
+    The code tells a program what kind of fault it is.
+    """
 
     row: int | None
     column: str | None
     found: str | None
     expected: str
+    code: str = "invalid"
 
     def __str__(self) -> str:
         return f"row {self.row}, {self.reason()}" if self.row else self.reason()
@@ -76,12 +80,14 @@ class Faults:
     remarks: list[str] = field(default_factory=list)
     spelling: dict[str, str] = field(default_factory=dict)
 
-    def add(self, row: int | None, column: str | None, found: Any, expected: Any) -> None:
+    def add(
+        self, row: int | None, column: str | None, found: Any, expected: Any, code: str = "invalid"
+    ) -> None:
         self.count += 1
         if self.limit is None or len(self.listed) < self.limit:
             column = self.spelling.get(column, column) if column else None
             # What is expected is the same of many cells: it is kept once.
-            self.listed.append(Fault(row, column, shown(found), sys.intern(str(expected))))
+            self.listed.append(Fault(row, column, shown(found), sys.intern(str(expected)), code))
 
     def remark(self, text: Any) -> None:
         self.remarks.append(str(text))
@@ -211,7 +217,8 @@ def read_rows(
         if extra := [cell for cell in cells[len(header) :] if cell != ""]:
             faults.add(number, None, extra[0], _("no cell to the right of the header's last"))
         if max_rows and count > max_rows:
-            faults.add(number, None, "more rows", _("at most %d rows under the header") % max_rows)
+            expected = _("at most %d rows under the header") % max_rows
+            faults.add(number, None, "more rows", expected, "too_large")
             raise Unreadable
         cells += [""] * (len(header) - len(cells))
         yield Row(number, {column: cells[position] for column, position in positions})
@@ -250,7 +257,7 @@ def table_lines(
     if kind.startswith(b"PK\x03\x04"):
         lines = xlsx_lines(file, faults, max_unzipped, max_marks)
     elif kind.startswith(b"\xd0\xcf\x11\xe0"):
-        faults.add(None, None, "an old .xls or a workbook with a password", _("CSV or XLSX"))
+        faults.add(None, None, "an old .xls or a workbook with a password", _("CSV or XLSX"), "parse_error")
         raise Unreadable
     else:
         lines = csv_lines(file, columns, faults, encoding)
@@ -291,7 +298,7 @@ def header_positions(
     for column in columns:
         if names.count(column) != 1:
             expected = _("each column once: %(columns)s") % {"columns": ", ".join(columns)}
-            faults.add(number, column, ", ".join(map(str, header)), expected)
+            faults.add(number, column, ", ".join(map(str, header)), expected, "header")
     if faults:
         raise Unreadable
     positions = [(column, names.index(column)) for column in columns]
@@ -354,7 +361,7 @@ def csv_lines(
         start = text.read(2**14)
         text.seek(0)
         if "\0" in start:
-            faults.add(None, None, "binary data", _("CSV or XLSX"))
+            faults.add(None, None, "binary data", _("CSV or XLSX"), "parse_error")
             raise Unreadable
         told = SEPARATOR.match(start)
         reader = csv.reader(text, delimiter=told[1] if told else separator(start, columns), strict=True)
@@ -365,7 +372,7 @@ def csv_lines(
             yield number, [cell.strip() for cell in cells]
             number = reader.line_num + 1
     except csv.Error as error:
-        faults.add(number, None, str(error), _("cells whose quotation marks match"))
+        faults.add(number, None, str(error), _("cells whose quotation marks match"), "parse_error")
         raise Unreadable from error
     finally:
         if not file.closed:  # whoever stopped reading may have closed it since
@@ -407,7 +414,8 @@ def check_size(archive: zipfile.ZipFile, faults: Faults, max_unzipped: int, max_
     """Refuse a workbook that would take long to parse, small as it may be. Raise Unreadable."""
     unzipped = sum(entry.file_size for entry in archive.infolist())
     if unzipped > max_unzipped:
-        faults.add(None, None, f"{unzipped} bytes unpacked", _("at most %d") % max_unzipped)
+        found = f"{unzipped} bytes unpacked"
+        faults.add(None, None, found, _("at most %d") % max_unzipped, "too_large")
         raise Unreadable
     if max_marks is None:
         return
@@ -417,14 +425,14 @@ def check_size(archive: zipfile.ZipFile, faults: Faults, max_unzipped: int, max_
             try:
                 count = marks(part)
             except ValueError as error:
-                faults.add(None, None, str(error), _("a workbook as spreadsheet programs write it"))
+                expected = _("a workbook as spreadsheet programs write it")
+                faults.add(None, None, str(error), expected, "parse_error")
                 raise Unreadable from error
         # What openpyxl makes objects of takes it ten times as long.
         total += count * (10 if entry.filename in ("xl/styles.xml", "[Content_Types].xml") else 1)
     if total > max_marks:
-        faults.add(
-            None, None, f"{total} tags and attributes in its sheets and styles", _("at most %d") % max_marks
-        )
+        found = f"{total} tags and attributes in its sheets and styles"
+        faults.add(None, None, found, _("at most %d") % max_marks, "too_large")
         raise Unreadable
 
 
@@ -458,5 +466,6 @@ def xlsx_lines(
         raise
     except Exception as error:  # openpyxl raises whatever a broken part of a workbook leads to
         reason = error.__cause__ or error  # its own ValueError says only which part it is
-        faults.add(None, None, f"a workbook that can't be read ({reason})", _("CSV or XLSX"))
+        found = f"a workbook that can't be read ({reason})"
+        faults.add(None, None, found, _("CSV or XLSX"), "parse_error")
         raise Unreadable from error

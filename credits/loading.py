@@ -131,10 +131,10 @@ class Batch:
     def is_right(self, number: int, *columns: str) -> bool:
         return number not in self.wrong or self.wrong[number].isdisjoint(columns)
 
-    def refuse(self, number: int, column: str, expected: Any) -> None:
+    def refuse(self, number: int, column: str, expected: Any, code: str = "invalid") -> None:
         """The row won't be stored. It may be refused for more than one reason."""
         self.wrong.setdefault(number, set()).add(column)
-        self.faults.add(number, column, self.cells[number][column], expected)
+        self.faults.add(number, column, self.cells[number][column], expected, code)
         self.leave_out(number)
 
     def leave_out(self, number: int) -> None:
@@ -265,7 +265,7 @@ class TableLoad:
         for number, item in batch.read.items():
             key = self.resource.key_of(item)
             if key is not None and not self.seen.add(key):
-                batch.refuse(number, self.resource.key_column, self.resource.key_expected)
+                batch.refuse(number, self.resource.key_column, self.resource.key_expected, "repeated")
             elif stored := batch.stored.get(key):
                 self.resource.check_known(batch, number, item, stored)
         return batch
@@ -293,7 +293,7 @@ class TableLoad:
         """Add the faults of a file that comes alone."""
         self.resource.finish(self.faults, self.doubtful)
         if not (self.faults or self.counts):
-            self.faults.add(2, None, None, self.resource.at_least)
+            self.faults.add(2, None, None, self.resource.at_least, "empty")
 
     def remarks(self) -> Iterator[Any]:
         """What to know before the rows are stored."""

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Self
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Count, F, Max, Min, OuterRef, Q, Subquery
@@ -188,7 +189,7 @@ class CreditQuerySet(DatedQuerySet):
 
     def open_at(self, day: date) -> Self:
         """Issued by the day and not returned by it."""
-        return self.filter(returned_after(day), issuance_date__lte=day)
+        return self.in_state([Credit.OPEN], day)
 
     def outstanding_at(self, day: date) -> Self:
         """Open ones, annotated with outstanding: body - body payments up to the day, never under 0."""
@@ -217,14 +218,16 @@ class CreditQuerySet(DatedQuerySet):
             return Q(pk__in=numbers) | Q(borrower__in=numbers)
         return Q(borrower__in=Borrower.objects.found(words))
 
-    def in_state(self, state: str, day: date) -> Self:
-        """Those of a state of Credit.STATES on the day; one that is issued later is in none."""
-        if state == Credit.CLOSED:
-            return self.filter(actual_return_date__lte=day)
-        still_open = self.open_at(day)
-        if state == Credit.OVERDUE:
-            return still_open.filter(return_date__lt=day)
-        return still_open.filter(return_date__gte=day)
+    def in_state(self, states: Collection[str], day: date) -> Self:
+        """Those of any of these states of Credit.STATES on the day; one that is issued later is in none."""
+        is_open = Q(returned_after(day), issuance_date__lte=day)
+        kinds = {
+            Credit.OPEN: is_open,
+            Credit.IN_TERM: is_open & Q(return_date__gte=day),
+            Credit.OVERDUE: is_open & Q(return_date__lt=day),
+            Credit.CLOSED: Q(actual_return_date__lte=day),
+        }
+        return self.filter(Q(*(kinds[state] for state in states), _connector=Q.OR))
 
     def overpaid(self) -> Self:
         """More was paid towards the body than the body is."""
@@ -249,9 +252,9 @@ class CreditQuerySet(DatedQuerySet):
 
 
 class Credit(BookModel):
-    """One loan. It is open while actual_return_date is empty, and overdue if its deadline has passed."""
+    """One loan. It is open while actual_return_date is empty: in term up to its deadline, then overdue."""
 
-    OPEN, OVERDUE, CLOSED = STATES = ("open", "overdue", "closed")
+    OPEN, IN_TERM, OVERDUE, CLOSED = STATES = ("open", "in_term", "overdue", "closed")
 
     borrower = models.ForeignKey(Borrower, models.PROTECT, related_name="credits", verbose_name=_("borrower"))
     issuance_date = models.DateField(_("issued"))
@@ -304,10 +307,12 @@ class Credit(BookModel):
             for name in ("return_date", "actual_return_date"):
                 day = getattr(self, name)
                 if day and day < self.issuance_date:
-                    yield name, _("Expected the day of issuance, %s, or later.") % self.issuance_date
+                    expected = _("Expected the day of issuance, %s, or later.") % self.issuance_date
+                    yield name, ValidationError(expected, "too_early")
             paid = self.payments.first_day() if self.pk else None
             if paid and paid < self.issuance_date:
-                yield "issuance_date", _("Expected the day of the first payment, %s, or earlier.") % paid
+                expected = _("Expected the day of the first payment, %s, or earlier.") % paid
+                yield "issuance_date", ValidationError(expected, "too_late")
 
     def doubts(self, today: date) -> Iterator[tuple[str, Any]]:
         yield from super().doubts(today)
@@ -330,12 +335,12 @@ class Credit(BookModel):
         return self.actual_return_date is not None
 
     def state(self, day: date) -> str:
-        """One of STATES, on the day; empty before it is issued."""
+        """In term, overdue or closed on the day; empty before it is issued."""
         if self.issuance_date > day:
             return ""
         if self.actual_return_date and self.actual_return_date <= day:
             return self.CLOSED
-        return self.OVERDUE if self.days_past_due(day) else self.OPEN
+        return self.OVERDUE if self.days_past_due(day) else self.IN_TERM
 
     def days_past_due(self, day: date) -> int:
         """Whole days from the deadline to the day, never under 0."""
@@ -367,7 +372,8 @@ class Dictionary(BookModel):
         yield from super().faults()
         others = Dictionary.objects.exclude(pk=self.pk).values_list("name", flat=True)
         if self.name and self.name.casefold() in (name.casefold() for name in others):
-            yield "name", _("There is an entry of this name, in some case, already.")
+            expected = _("There is an entry of this name, in some case, already.")
+            yield "name", ValidationError(expected, "unique")
 
 
 class PaymentQuerySet(DatedQuerySet):
@@ -445,4 +451,5 @@ class Payment(BookModel):
         except Credit.DoesNotExist:
             return  # a fault of its own
         if issued and self.payment_date and self.payment_date < issued:
-            yield "payment_date", _("Expected the credit's day of issuance, %s, or later.") % issued
+            expected = _("Expected the credit's day of issuance, %s, or later.") % issued
+            yield "payment_date", ValidationError(expected, "too_early")

@@ -51,7 +51,9 @@ class BookResource(ModelResource):
             try:
                 values[field.attribute] = field.clean(row.cells)
             except ValueError as error:
-                faults.add(row.number, field.column_name, row.cells[field.column_name], error)
+                cell = row.cells[field.column_name]
+                code = "required" if cell == "" else "invalid"
+                faults.add(row.number, field.column_name, cell, error, code)
                 values[field.attribute] = None
                 wrong.add(field.column_name)
         return self._meta.model(**values), wrong
@@ -128,12 +130,12 @@ class BorrowerResource(BookResource):
         for number, item in batch.having("login"):
             borrower = item.pk or -number
             if self.logins.get(item.login, borrower) != borrower:
-                batch.refuse(number, "login", _("a login that no other row has"))
+                batch.refuse(number, "login", _("a login that no other row has"), "repeated")
             elif batch.is_right(number, "id"):
                 self.logins[item.login] = borrower
                 if taken.get(item.login, item.pk) != item.pk:
                     expected = _("another login: borrower %d has this one") % taken[item.login]
-                    batch.refuse(number, "login", expected)
+                    batch.refuse(number, "login", expected, "unique")
 
 
 class CreditResource(BookResource):
@@ -168,7 +170,7 @@ class CreditResource(BookResource):
         borrowers = batch.known(Borrower, "borrower_id", "user_id")
         for number, item in batch.having("user_id"):
             if item.borrower_id not in borrowers:
-                batch.refuse(number, "user_id", _("the id of a borrower"))
+                batch.refuse(number, "user_id", _("the id of a borrower"), "does_not_exist")
             elif borrowers[item.borrower_id] is None:
                 batch.leave_out(number)
         for number, item in batch.having("issuance_date"):
@@ -176,7 +178,7 @@ class CreditResource(BookResource):
                 day = getattr(item, column)
                 if day and day < item.issuance_date:
                     expected = _("the issuance date, %(day)s, or later") % {"day": item.issuance_date}
-                    batch.refuse(number, column, expected)
+                    batch.refuse(number, column, expected, "too_early")
             stored = batch.stored.get(item.pk) if batch.is_right(number, "id", "user_id") else None
             if stored and stored.issuance_date < item.issuance_date:
                 cell = batch.cells[number]["issuance_date"]
@@ -190,7 +192,7 @@ class CreditResource(BookResource):
                 number, found, issued = self.issued_later[credit]
                 if paid < issued:
                     expected = _("the day of the first payment, %(day)s, or earlier") % {"day": paid}
-                    faults.add(number, "issuance_date", found, expected)
+                    faults.add(number, "issuance_date", found, expected, "too_late")
 
     def doubts(self, batch: Batch) -> Iterator[tuple[int, str, Any]]:
         yield from super().doubts(batch)
@@ -224,12 +226,12 @@ class PaymentResource(BookResource):
         kinds = batch.known(Dictionary, "type_id", "type_id")
         for number, item in batch.having("credit_id"):
             if item.credit_id not in known:
-                batch.refuse(number, "credit_id", _("the id of a credit"))
+                batch.refuse(number, "credit_id", _("the id of a credit"), "does_not_exist")
             elif not (credit := known[item.credit_id]):
                 batch.leave_out(number)
             elif item.payment_date and item.payment_date < credit.issuance_date:
                 expected = _("the credit's issuance date, %(day)s, or later") % {"day": credit.issuance_date}
-                batch.refuse(number, "payment_date", expected)
+                batch.refuse(number, "payment_date", expected, "too_early")
         for number, item in batch.having("type_id"):
             if not kinds.get(item.type_id):
                 batch.leave_out(number)
@@ -273,8 +275,9 @@ class DictionaryResource(BookResource):
         names = dict(Dictionary.objects.values_list("pk", "name")) | self.names
         missing = set(Dictionary.FIXED) - names.keys()
         for number in sorted(missing - doubtful.among(Dictionary, missing)):
-            faults.add(None, "id", None, _("a row with the id %d") % number)
+            faults.add(None, "id", None, _("a row with the id %d") % number, "required")
         folded = [name.casefold() for name in names.values()]
         for name in names.values():
             if folded.count(name.casefold()) > 1:
-                faults.add(None, "name", name, _("a name that no other row has, in any case"))
+                expected = _("a name that no other row has, in any case")
+                faults.add(None, "name", name, expected, "repeated")

@@ -9,13 +9,16 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from django import forms
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import NON_FIELD_ERRORS, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import IntegrityError, OperationalError
 from django.db.models import ProtectedError
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.utils.translation import gettext_lazy as _
 from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import (
     APIException,
     AuthenticationFailed,
@@ -39,29 +42,60 @@ from .access import MayReadBook
 from .throttles import Strangers
 
 PROBLEM = "application/problem+json"
-ADDRESSES = re.compile(r"/(api(?!/docs/)|year_performance|plans_performance|user_credits|plans_insert)(/|$)")
+ADDRESSES = re.compile(settings.CORS_URLS_REGEX)
+MAX_FAULTS = 1000  # of one answer; a body of 2 MB may have 200,000
 MAX_JSON = 2 * 2**20  # bytes of a request
 MAX_ID = 2**63 - 1
 AMOUNT = r"^[0-9]{1,12}(\.[0-9]{1,2})?$"  # as text
+DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 
 # What MariaDB and MySQL say when two transactions were in each other's way: it may be tried again.
 IN_THE_WAY = {1020, 1205, 1213}
+DUPLICATE = 1062
+
+# The last part of the type of a 409, and its detail.
+CONFLICTS = {
+    "busy": _("Something else was writing at the same time. Nothing was changed: try again."),
+    "changed": _("It disagrees with what was stored at the same moment. Nothing was changed."),
+    "duplicate": _("There is such a row already. Nothing was changed."),
+    "key-reused": _("This Idempotency-Key belongs to a request with another body."),
+    "needed": _("It can't be deleted: the book needs the entries 1 to 4."),
+    "referenced": _("It can't be deleted: something else in the book refers to it."),
+}
 
 
 class Refused(APIException):
-    """400 that lists every fault: where it is, what was found, what was expected."""
+    """400 that lists the faults: where each is, what was found, what was expected, and a code for programs.
+
+    If there are more than the limit (None: no limit), the others are counted.
+    """
 
     status_code = HTTPStatus.BAD_REQUEST
+    kind = ""
 
-    def __init__(self, detail: Any, errors: Iterable[dict[str, Any]]) -> None:
+    def __init__(
+        self, detail: Any, errors: Iterable[dict[str, Any]] = (), limit: int | None = MAX_FAULTS
+    ) -> None:
         super().__init__(detail)
-        self.errors = list(errors)
+        every = list(errors)
+        self.errors = every[:limit]
+        self.more_errors = len(every) - len(self.errors)
 
 
-class Conflict(APIException):
-    """409: what was asked disagrees with what is there."""
+class WrongHeader(Refused):
+    def __init__(self, name: str, found: str, expected: Any, code: str = "invalid") -> None:
+        fault = {"parameter": name, "found": found[:100], "expected": expected, "code": code}
+        super().__init__(_("Check the headers."), [fault])
+
+
+class Conflict(Refused):
+    """409: what was asked disagrees with what is there, in one of the ways of CONFLICTS."""
 
     status_code = HTTPStatus.CONFLICT
+
+    def __init__(self, kind: str, errors: Iterable[dict[str, Any]] = ()) -> None:
+        super().__init__(CONFLICTS[kind], errors)
+        self.kind = kind
 
 
 class TooLarge(APIException):
@@ -80,18 +114,23 @@ def problem(exc: Exception, context: dict[str, Any]) -> Response | None:
     response = exception_handler(exc, context)
     if response is None:
         return None
-    response.data = problem_of(response.status_code, response.data["detail"])
+    detail = response.data["detail"]
+    response.data = problem_of(response.status_code, detail)
     if isinstance(exc, Refused):
-        response.data["errors"] = exc.errors
+        response.data = problem_of(response.status_code, detail, exc.kind)
+        if exc.errors:
+            response.data["errors"] = exc.errors
+        if exc.more_errors:
+            response.data["more_errors"] = exc.more_errors
     response.content_type = PROBLEM
     # Whatever it was that could not be had.
     request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
     return response
 
 
-def problem_of(status: int, detail: Any) -> dict[str, Any]:
+def problem_of(status: int, detail: Any, kind: str = "") -> dict[str, Any]:
     return {
-        "type": "about:blank",
+        "type": f"urn:fintrack:conflict:{kind}" if kind else "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": int(status),
         "detail": detail,
@@ -104,18 +143,26 @@ def translated(exc: Exception, request: Request, view: Any) -> Exception:
     if denied and request.method not in view.allowed_methods and MayReadBook().has_permission(request, view):
         return MethodNotAllowed(request.method or "")
     if isinstance(exc, ValidationError):
-        return Refused(_("Check the body of the request."), faults_of(exc.detail, request.data))
+        faults = list(faults_of(exc.detail, request.data))
+        if {fault["code"] for fault in faults} == {"unique"}:
+            return Conflict("duplicate", faults)
+        return Refused(_("Check the body of the request."), faults)
     if isinstance(exc, RequestDataTooBig):
         return TooLarge()
     if isinstance(exc, SuspiciousOperation):  # such as more fields or files than Django reads
         return ParseError()
     if isinstance(exc, ProtectedError):
-        return Conflict(_("It can't be deleted: something else in the book refers to it."))
+        return Conflict("referenced")
     if isinstance(exc, IntegrityError):
-        return Conflict(_("It disagrees with what was stored at the same moment. Nothing was changed."))
+        return Conflict("duplicate" if is_duplicate(exc) else "changed")
     if is_in_the_way(exc):
-        return Conflict(_("Something else was writing at the same time. Nothing was changed: try again."))
+        return Conflict("busy")
     return exc
+
+
+def is_duplicate(error: IntegrityError) -> bool:
+    """Whether another row has what only one may have."""
+    return error.args[0] == DUPLICATE or str(error).startswith("UNIQUE ")
 
 
 def is_in_the_way(error: Exception) -> bool:
@@ -134,7 +181,7 @@ def faults_of(detail: Any, data: Any, pointer: str = "") -> Iterator[dict[str, A
                 yield from faults_of(inner, part(data, name), pointer_to(pointer, str(name)))
     else:
         for message in detail:
-            yield {"pointer": pointer, "found": found(data), "expected": message}
+            yield {"pointer": pointer, "found": found(data), "expected": message, "code": message.code}
 
 
 def part(data: Any, name: str | int) -> Any:
@@ -171,10 +218,12 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def of_api(request: HttpRequest, status: HTTPStatus) -> HttpResponse | None:
     """The error where it is not a view of DRF that answers; None where a page does."""
-    if not ADDRESSES.match(request.path_info):
-        return None
+    return problem_response(status) if ADDRESSES.match(request.path_info) else None
+
+
+def problem_response(status: HTTPStatus, **headers: str) -> HttpResponse:
     text = json.dumps(problem_of(status, status.description or status.phrase))
-    return HttpResponse(text, status=status, content_type=PROBLEM)
+    return HttpResponse(text, status=status, content_type=PROBLEM, headers=headers)
 
 
 class JSONParser(DRFJSONParser):
@@ -194,7 +243,8 @@ class JSONParser(DRFJSONParser):
             )
             faults = list(self.faults(data))
         except (ValueError, RecursionError) as error:
-            faults = [{"pointer": "", "found": None, "expected": _("JSON in UTF-8: %s") % error}]
+            expected = _("JSON in UTF-8: %s") % error
+            faults = [{"pointer": "", "found": None, "expected": expected, "code": "parse_error"}]
         if faults:
             raise Refused(_("Check the body of the request."), faults)
         return data
@@ -204,7 +254,7 @@ class JSONParser(DRFJSONParser):
         try:
             return kind(digits)
         except (ValueError, ArithmeticError):
-            return Misfit(digits, _("a number of ordinary size"))
+            return Misfit(digits, _("a number of ordinary size"), "invalid")
 
     @staticmethod
     def no_constant(name: str) -> Any:
@@ -216,20 +266,26 @@ class JSONParser(DRFJSONParser):
         if len(members) < len(pairs):
             for name, times in Counter(name for name, _value in pairs).items():
                 if times > 1:
-                    members[name] = Misfit(None, _("a name that its object has once"))
+                    members[name] = Misfit(None, _("a name that its object has once"), "repeated")
         return members
 
     def faults(self, data: Any, pointer: str = "") -> Iterator[dict[str, Any]]:
         """What can't be read for what it is, at any depth."""
         if isinstance(data, Misfit):
-            yield {"pointer": pointer, "found": found(data.text), "expected": data.expected}
+            yield {
+                "pointer": pointer,
+                "found": found(data.text),
+                "expected": data.expected,
+                "code": data.code,
+            }
         elif isinstance(data, str) and readable(data) != data:
-            yield {"pointer": pointer, "found": found(readable(data)), "expected": _("text in Unicode")}
+            misfit = Misfit(readable(data), _("text in Unicode"), "invalid")
+            yield from self.faults(misfit, pointer)
         elif isinstance(data, dict):
             for name, value in data.items():
                 inner = pointer_to(pointer, readable(name))
                 if readable(name) != name:
-                    yield {"pointer": inner, "found": found(readable(name)), "expected": _("text in Unicode")}
+                    yield from self.faults(Misfit(readable(name), _("text in Unicode"), "invalid"), inner)
                 yield from self.faults(value, inner)
         elif isinstance(data, list):
             for index, value in enumerate(data):
@@ -241,6 +297,7 @@ class Misfit(NamedTuple):
 
     text: str | None
     expected: Any
+    code: str
 
 
 def readable(text: str) -> str:
@@ -253,14 +310,30 @@ def pointer_to(pointer: str, name: str) -> str:
     return f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
 
 
-class NumberField(forms.IntegerField):
-    """Plain digits; int() would also take 2_021."""
+class PlainField(forms.Field):
+    """Text of one pattern alone: Python would also read 2_021, 1e3 and the digits of other scripts."""
 
-    def to_python(self, value: Any) -> int | None:
-        text = str(value).strip()
-        if value is not None and text and not (text.isascii() and text.isdigit()):
+    pattern: str
+
+    def to_python(self, value: Any) -> Any:
+        if isinstance(value, str) and value.strip() and not re.fullmatch(self.pattern, value.strip()):
             raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
         return super().to_python(value)
+
+
+class NumberField(PlainField, forms.IntegerField):
+    pattern = "[0-9]+"
+
+
+class AmountField(PlainField, forms.DecimalField):
+    pattern = AMOUNT
+
+
+class DateField(PlainField, forms.DateField):
+    """A day as yyyy-mm-dd."""
+
+    pattern = DAY
+    input_formats = ("%Y-%m-%d",)
 
 
 class ParamsForm(forms.Form):
@@ -279,25 +352,21 @@ class ParamsForm(forms.Form):
         return [*self.data.getlist(name), *(str(file.name) for file in files)]
 
     def misplaced(self) -> list[dict[str, Any]]:
-        """The parameters that the form doesn't know, or that are given twice."""
+        """The parameters that the form doesn't know, or that are given twice or empty."""
         faults = []
+
+        def add(found: Any, expected: Any, code: str) -> None:
+            faults.append({"parameter": name, "found": found, "expected": expected, "code": code})
+
         for name in dict.fromkeys([*self.data, *self.files]):
-            given = self.given(name)
-            if name not in self.fields:
-                known = ", ".join(self.fields)
-                expected: Any = _("one of these parameters: %(names)s") % {"names": known}
-                faults.append(
-                    {
-                        "parameter": name,
-                        "found": given[-1],
-                        "expected": expected if known else _("no parameters"),
-                    }
-                )
-            elif len(given) > 1:
-                faults.append({"parameter": name, "found": ", ".join(given), "expected": _("one value")})
-            elif self.strict and not self.fields[name].required and not str(given[0]).strip():
-                expected = self.fields[name].help_text
-                faults.append({"parameter": name, "found": given[0], "expected": expected})
+            given, field = self.given(name), self.fields.get(name)
+            if field is None:
+                known = _("one of these parameters: %(names)s") % {"names": ", ".join(self.fields)}
+                add(given[-1], known if self.fields else _("no parameters"), "unknown")
+            elif len(given) > 1 and not isinstance(field, forms.MultipleChoiceField):
+                add(", ".join(given), _("one value"), "repeated")
+            elif self.strict and not field.required and not str(given[0]).strip():
+                add(given[0], field.help_text, "required")
         return faults
 
     def checked(self) -> dict[str, Any]:
@@ -307,8 +376,9 @@ class ParamsForm(forms.Form):
                 "parameter": name,
                 "found": next(reversed(self.given(name)), None),
                 "expected": self.fields[name].help_text,
+                "code": errors[0].code,
             }
-            for name in self.errors
+            for name, errors in self.errors.as_data().items()
             if name != NON_FIELD_ERRORS
         ]
         if faults := self.misplaced() + wrong:
@@ -325,3 +395,11 @@ class NoSuchAddress(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         raise NotFound
+
+
+@csrf_exempt
+@login_not_required
+def without_slash(request: HttpRequest, address: str) -> HttpResponse:
+    """Redirect to the address without the slash at its end, as the original service did; the method stays."""
+    path, mark, query = request.get_full_path().partition("?")
+    return HttpResponseRedirect(f"{path.rstrip('/')}{mark}{query}", preserve_request=True)

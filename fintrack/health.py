@@ -1,26 +1,41 @@
 """Is the process alive, and can it answer? For load balancers and orchestrators, without sign-in."""
 
 from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
 
 from django.contrib.auth.decorators import login_not_required
 from django.core.cache import cache
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.csrf import csrf_exempt
+
+from .api import problem_response
 
 
-@login_not_required
-@never_cache
-@require_safe
+def for_machines(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """A decorator: no sign-in, nothing kept, and another method than GET is a problem in JSON."""
+
+    @csrf_exempt
+    @login_not_required
+    @never_cache
+    @wraps(view)
+    def answer(request: HttpRequest) -> HttpResponse:
+        if request.method not in ("GET", "HEAD"):
+            return problem_response(HTTPStatus.METHOD_NOT_ALLOWED, Allow="GET, HEAD")
+        return view(request)
+
+    return answer
+
+
+@for_machines
 def livez(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ok"})
 
 
-@login_not_required
-@never_cache
-@require_safe
+@for_machines
 def readyz(request: HttpRequest) -> JsonResponse:
     """503 where the database can't answer or isn't migrated. Without the cache all is slower, not wrong."""
     checks = {

@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from .api import AMOUNT, MAX_ID, NumberField, ParamsForm
+from .api import AMOUNT, MAX_ID, AmountField, DateField, NumberField, ParamsForm
 
 PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
@@ -54,7 +54,11 @@ class IdFilter(filters.Filter):
 
 @extend_schema_field({"type": "string", "pattern": AMOUNT, "example": "1500.50"})
 class AmountFilter(filters.Filter):
-    field_class = forms.DecimalField
+    field_class = AmountField
+
+
+class DayFilter(filters.DateFilter):
+    field_class = DateField
 
 
 @extend_schema_field({"type": "string", "pattern": r"\S"})
@@ -70,11 +74,8 @@ class ListFilter(filters.FilterSet):
         filter_overrides = {
             models.ForeignKey: {"filter_class": IdFilter, "extra": lambda field: ID},
             models.DateField: {
-                "filter_class": filters.DateFilter,
-                "extra": lambda field: {
-                    "help_text": _("a date, yyyy-mm-dd"),
-                    "input_formats": ["%Y-%m-%d"],
-                },
+                "filter_class": DayFilter,
+                "extra": lambda field: {"help_text": _("a date, yyyy-mm-dd")},
             },
             models.DecimalField: {
                 "filter_class": AmountFilter,

@@ -8,21 +8,28 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema as SpectacularSchema
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 
-from .api import PROBLEM, TooLarge, problem_of
+from .api import CONFLICTS, MAX_FAULTS, PROBLEM, TooLarge, problem_of
 from .tags import Unmatched
 
 WRITES = {"post", "put", "patch", "delete"}
-PARAMETER_FAULT = {"parameter": "year", "found": "20x1", "expected": "a year from 1900 to 2999"}
+PARAMETER_FAULT = {
+    "parameter": "year",
+    "found": "20x1",
+    "expected": "a year from 1900 to 2999",
+    "code": "invalid",
+}
 POINTER_FAULT = {
     "pointer": "/sum",
     "found": "0",
     "expected": "Ensure this value is greater than or equal to 0.01.",
+    "code": "min_value",
 }
 ROW_FAULT = {
     "row": 2,
     "column": "month",
     "found": "2021-06-01",
     "expected": "a month that has no plan yet for this category",
+    "code": "unique",
 }
 # What went wrong, as an example says it.
 DETAILS = {
@@ -32,7 +39,7 @@ DETAILS = {
     404: "No Credit matches the given query.",
     405: 'Method "PUT" not allowed.',
     406: "Could not satisfy the request Accept header.",
-    409: "It can't be deleted: something else in the book refers to it.",
+    409: str(CONFLICTS["referenced"]),
     412: str(Unmatched.default_detail),
     413: str(TooLarge.default_detail),
     415: 'Unsupported media type "text/plain" in request.',
@@ -53,7 +60,8 @@ FAULT = {
     "type": "object",
     "description": (
         "Where it is (a parameter or header, a JSON pointer into the body, or a row and column of a file), "
-        "what was found there, and what was expected or is wrong."
+        "what was found there, what was expected or is wrong, and a code for programs, which stays the same "
+        "whatever the words."
     ),
     "properties": {
         "parameter": {"type": "string"},
@@ -62,18 +70,27 @@ FAULT = {
         "column": {"type": ["string", "null"]},
         "found": {"type": ["string", "null"]},
         "expected": {"type": "string"},
+        "code": {"type": "string"},
     },
-    "required": ["found", "expected"],
+    "required": ["found", "expected", "code"],
 }
 SCHEMA_OF_PROBLEM = {
     "type": "object",
-    "description": "RFC 9457. `errors` is there with status 400, and lists every fault.",
+    "description": (
+        f"RFC 9457. `errors` is there with status 400, and with a duplicate. It lists at most {MAX_FAULTS:,} "
+        "faults, and `more_errors` says how many more there are; only plans_insert lists all."
+    ),
     "properties": {
-        "type": {"type": "string", "format": "uri-reference"},
+        "type": {
+            "type": "string",
+            "enum": ["about:blank", *(f"urn:fintrack:conflict:{kind}" for kind in CONFLICTS)],
+            "description": "In which way a 409 is a conflict; about:blank of all other errors.",
+        },
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
         "errors": {"type": "array", "items": {"$ref": "#/components/schemas/Fault"}},
+        "more_errors": {"type": "integer", "minimum": 1},
     },
     "required": ["type", "title", "status", "detail"],
 }
@@ -158,6 +175,10 @@ def response_of(status: int) -> dict[str, Any]:
                 ("body", "Check the body of the request.", POINTER_FAULT),
                 ("file", "The file has faults; nothing was stored.", ROW_FAULT),
             )
+        }
+    if status == HTTPStatus.CONFLICT:
+        examples = {
+            kind: {"value": problem_of(status, str(detail), kind)} for kind, detail in CONFLICTS.items()
         }
     response: dict[str, Any] = {
         "description": HTTPStatus(status).phrase,

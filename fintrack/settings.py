@@ -192,6 +192,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["fintrack.access.MayReadBook"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "fintrack.negotiation.Negotiation",
     "DEFAULT_SCHEMA_CLASS": "fintrack.schema.AutoSchema",
     "DEFAULT_THROTTLE_CLASSES": ["fintrack.throttles.Accounts"],
     "DEFAULT_THROTTLE_RATES": {
@@ -220,7 +221,8 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": ["fintrack.schema.describe_problems"],
 }
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
-CORS_URLS_REGEX = r"^/api/"
+# The addresses that answer in JSON: of errors too, wherever they happen.
+CORS_URLS_REGEX = r"^/(api(?!/docs/)|year_performance|plans_performance|user_credits|plans_insert)(/|$)"
 CORS_ALLOW_HEADERS = [*default_headers, "idempotency-key", "if-match", "if-none-match", "x-request-id"]
 CORS_EXPOSE_HEADERS = ["ETag", "Idempotency-Replayed", "Location", "Retry-After", "X-Request-ID"]
 REST_KNOX = {"TOKEN_TTL": timedelta(days=365), "AUTH_HEADER_PREFIX": "Token"}
@@ -261,7 +263,9 @@ LOGGING = {
     "loggers": {
         "axes": {"level": "WARNING"},
         "django": {"handlers": [], "level": "INFO"},
-        "django.request": {"level": "ERROR"},  # what is the client's fault is in the line of the request
+        # What is the client's fault is in the line of the request.
+        "django.request": {"level": "ERROR"},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
         "django.server": {"handlers": [], "level": "ERROR", "propagate": True},
     },
 }

@@ -76,8 +76,11 @@ def dashboard() -> dict[str, Any]:
         (_("Borrowers"), "credits_borrower", "", Borrower.objects.all()),
         (_("Credits"), "credits_credit", "", Credit.objects.all()),
         *(
-            (label, "credits_credit", f"?state={state}", Credit.objects.in_state(state, today))
-            for state, label in ((Credit.OPEN, _("Credits in term")), (Credit.OVERDUE, _("Overdue credits")))
+            (label, "credits_credit", f"?state={state}", Credit.objects.in_state([state], today))
+            for state, label in (
+                (Credit.IN_TERM, _("Credits in term")),
+                (Credit.OVERDUE, _("Overdue credits")),
+            )
         ),
         (_("Payments"), "credits_payment", "", Payment.objects.all()),
         (_("Plans"), "plans_plan", "", Plan.objects.all()),

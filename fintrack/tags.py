@@ -17,7 +17,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
-from .api import Refused, of_api
+from .api import WrongHeader, of_api
 
 TAG = r'(?:W/)?"[!#-~\x80-\xff]*"'
 TAGS = re.compile(rf"\s*(\*|{TAG}(\s*,\s*{TAG})*)\s*")
@@ -53,13 +53,12 @@ def tag_of(row: Any) -> str:
 
 
 def check_if_match(request: Request, row: Any) -> None:
-    """Raise Unmatched if the request is about another state of the row, and Refused if nobody can tell."""
+    """Raise Unmatched if the request is about another state of the row, WrongHeader if nobody can tell."""
     given = request.headers.get("If-Match")
     if given is None:
         return
     if not TAGS.fullmatch(given):
-        fault = {"parameter": "If-Match", "found": given[:100], "expected": _("ETags in their quotes, or *")}
-        raise Refused(_("Check the headers."), [fault])
+        raise WrongHeader("If-Match", given, _("ETags in their quotes, or *"))
     if given.strip() != "*" and tag_of(row) not in re.findall(TAG, given):
         raise Unmatched
 

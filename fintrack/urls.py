@@ -1,13 +1,13 @@
 from django.contrib import admin
 from django.contrib.auth import views as auth
-from django.urls import include, path, reverse_lazy
+from django.urls import include, path, re_path, reverse_lazy
 
 from credits.urls import api as credits_api
 from plans.urls import api as plans_api
 from reports.urls import api as reports_api
 
 from .accounts import OwnPasswordForm
-from .api import NoSuchAddress
+from .api import NoSuchAddress, without_slash
 from .docs import Docs, Schema
 from .health import livez, readyz
 
@@ -26,6 +26,11 @@ urlpatterns = [
     path("", include("plans.urls")),
     path("accounts/", include(accounts)),
     path("admin/", admin.site.urls),
+    re_path(
+        r"^(?P<address>api/v1/.+|year_performance|plans_performance|user_credits/[^/]+|plans_insert)/$",
+        without_slash,
+        name="without_slash",
+    ),
     path("api/v1/", include(reports_api)),
     path("api/v1/", include(credits_api)),
     path("api/v1/", include(plans_api)),

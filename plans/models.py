@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Self
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
@@ -94,4 +95,5 @@ class Plan(BookModel):
         if self.period.day != 1:
             yield "period", _("Expected the first day of a month.")
         elif self.category_id and others.filter(period=self.period, category=self.category_id).exists():
-            yield "period", _("There is a plan for this month and category already.")
+            expected = _("There is a plan for this month and category already.")
+            yield "period", ValidationError(expected, "unique")

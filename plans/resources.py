@@ -3,6 +3,7 @@
 from datetime import date
 from typing import Any, BinaryIO
 
+from django.db import IntegrityError
 from django.db.models import Model
 from django.utils.translation import gettext_lazy as _
 from import_export.fields import Field
@@ -89,7 +90,7 @@ class PlanResource(AnyPlanResource):
         categories = batch.known(Dictionary, "category_id", "category_id")
         for number, item in batch.having("id"):
             if not self.ids.add(item.pk):
-                batch.refuse(number, "id", _("an id that no other row has"))
+                batch.refuse(number, "id", _("an id that no other row has"), "repeated")
         for number, item in batch.having("category_id"):
             if not categories.get(item.category_id):
                 batch.leave_out(number)
@@ -118,15 +119,22 @@ class PlanUploadResource(AnyPlanResource):
         self.fields["category_name"].widget.learn_names()
 
     def check_known(self, batch: Batch, number: int, item: Model, stored: Model) -> None:
-        batch.refuse(number, "month", _("a month that has no plan yet for this category"))
+        expected = _("a month that has no plan yet for this category")
+        batch.refuse(number, "month", expected, "unique")
 
 
 def insert_plans(file: BinaryIO, name: str = "") -> int:
     """Store the plans of an uploaded file, all of them or none; how many. Raise Faulty."""
-    resource = PlanUploadResource()
+
+    def insert() -> int:
+        return load_file(PlanUploadResource(), file, name, Faults(limit=None)).new
+
     try:
-        return load_file(resource, file, name, Faults(limit=None)).new
+        try:
+            return insert()
+        except IntegrityError:  # a plan was stored after the file was compared: this time it is a fault
+            return insert()
     except Faulty as faulty:
         source = Source.of(file, name)
-        record_refusal(Plan, *source, faulty.faults, resource.columns(), faulty.rows)
+        record_refusal(Plan, *source, faulty.faults, PlanUploadResource.columns(), faulty.rows)
         raise

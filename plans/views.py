@@ -11,10 +11,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from credits.api import MAX_KEY
 from credits.files import Faulty
 from fintrack.access import MayAddPlans
-from fintrack.api import ParamsForm, Refused
+from fintrack.api import ParamsForm, Refused, WrongHeader
 
 from .resources import MAX_BYTES, insert_plans
 
@@ -27,7 +26,7 @@ class UploadForm(ParamsForm):
     def clean_file(self) -> UploadedFile:
         file = self.cleaned_data["file"]
         if file.size > MAX_BYTES:
-            raise forms.ValidationError(self.fields["file"].help_text)
+            raise forms.ValidationError(self.fields["file"].help_text, code="too_large")
         return file
 
 
@@ -64,8 +63,7 @@ class PlansInsert(APIView):
     def post(self, request: Request) -> Response:
         if (key := request.headers.get("Idempotency-Key")) is not None:
             expected = _("no such header: a file sent again is refused, for its plans are there")
-            fault = {"parameter": "Idempotency-Key", "found": key[:MAX_KEY], "expected": expected}
-            raise Refused(_("Check the headers."), [fault])
+            raise WrongHeader("Idempotency-Key", key, expected, "unknown")
         form = UploadForm(request.query_params)
         if int(request.META.get("CONTENT_LENGTH") or 0) <= MAX_BYTES + FORM_OVERHEAD:
             form.data = form.data.copy()
@@ -76,5 +74,5 @@ class PlansInsert(APIView):
             inserted = insert_plans(file.file, file.name or "")
         except Faulty as faulty:
             errors = [asdict(fault) for fault in faulty.faults.in_order()]
-            raise Refused(_("The file has faults; nothing was stored."), errors) from faulty
+            raise Refused(_("The file has faults; nothing was stored."), errors, limit=None) from faulty
         return Response({"message": "Plans inserted successfully", "inserted": inserted})

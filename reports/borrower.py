@@ -28,7 +28,7 @@ class Row:
     """Amounts are money."""
 
     credit_id: int
-    state: str  # open, overdue or closed
+    state: str  # in_term, overdue or closed
     issuance_date: date
     return_date: date
     actual_return_date: date | None

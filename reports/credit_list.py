@@ -12,16 +12,22 @@ from credits.models import Credit, CreditQuerySet
 from .listing import Listing, ListingParams, given
 from .params import BorrowerField, DayField
 
-STATES = {Credit.OPEN: _("open"), Credit.OVERDUE: _("overdue"), Credit.CLOSED: _("closed")}
+STATES = {
+    Credit.OPEN: _("open"),
+    Credit.IN_TERM: _("in term"),
+    Credit.OVERDUE: _("overdue"),
+    Credit.CLOSED: _("closed"),
+}
 
 
 class Params(ListingParams):
     issued_from = DayField(label=_("Issued from"), required=False)
     issued_to = DayField(label=_("Issued to"), required=False)
-    state = forms.ChoiceField(
+    state = forms.MultipleChoiceField(
         label=_("State"),
         required=False,
-        choices=[("", _("any")), *STATES.items()],
+        choices=STATES,
+        widget=forms.CheckboxSelectMultiple,
         help_text=", ".join(STATES),
     )
     borrower = BorrowerField(required=False)
@@ -44,7 +50,7 @@ class Row:
 
 
 def find(
-    issued_from: date | None, issued_to: date | None, state: str, borrower: int | None, today: date
+    issued_from: date | None, issued_to: date | None, state: list[str], borrower: int | None, today: date
 ) -> CreditQuerySet:
     wanted = given(issuance_date__gte=issued_from, issuance_date__lte=issued_to, borrower=borrower)
     found = Credit.objects.filter(**wanted)

@@ -44,9 +44,8 @@ def xlsx_download(report: Report, rows: list[Any], params: dict[str, Any]) -> Fi
     """Rows and totals; then a sheet with the parameters, the moment and the formula. Raise Refused."""
     if len(rows) > MAX_XLSX_ROWS:
         expected = _("csv: an XLSX file holds at most %d rows") % MAX_XLSX_ROWS
-        raise Refused(
-            _("There are too many rows."), [{"parameter": "format", "found": XLSX, "expected": expected}]
-        )
+        fault = {"parameter": "format", "found": XLSX, "expected": expected, "code": "too_many_rows"}
+        raise Refused(_("There are too many rows."), [fault])
     book = Workbook(write_only=True)
     sheet = book.create_sheet(report.name[:31])
     sheet.freeze_panes = "A2"

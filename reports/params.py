@@ -6,7 +6,7 @@ from django import forms
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from fintrack.api import NumberField, ParamsForm
+from fintrack.api import DateField, NumberField, ParamsForm
 
 JSON, CSV, XLSX = "json", "csv", "xlsx"
 FIRST_YEAR, LAST_YEAR = 1900, 2999
@@ -31,18 +31,19 @@ class ParamsAtToday(ReportParams):
         self.cleaned_data["today"] = timezone.localdate()
 
 
-class DayField(forms.DateField):
+class DayField(DateField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
-            input_formats=["%Y-%m-%d"],
             widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
             help_text=_("a date, yyyy-mm-dd"),
             **{"label": _("Date"), **kwargs},
         )
 
 
-class MonthField(forms.DateField):
+class MonthField(DateField):
     """Cleaned to the month's first day."""
+
+    pattern = "[0-9]{4}-[0-9]{2}"
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(

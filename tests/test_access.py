@@ -228,6 +228,7 @@ ROUTES = ADMIN | {
     "login": Route(OPEN, FORM),
     "logout": Route(SIGNED_IN, {"POST": 302, "OPTIONS": 200}),
     "password_change": Route(SIGNED_IN, FORM),
+    "without_slash": Route(OPEN, dict.fromkeys(METHODS, 307), path={"address": "year_performance"}),
     "livez": Route(OPEN, {"GET": 200, "HEAD": 200}),
     "admin:credits_load_undo": Route(STAFF, PAGES, path=ONE),
     "admin:credits_load_faults": Route(STAFF, PAGES, path=ONE),

@@ -94,7 +94,8 @@ def test_list_counts_and_adds_up_only_so_far(editor, monkeypatch):
 @pytest.mark.parametrize(
     ("query", "found"),
     [
-        ("state=open", []),
+        ("state=open", ["overpaid", "owing"]),
+        ("state=in_term", []),
         ("state=overdue", ["overpaid", "owing"]),
         ("state=closed", ["done"]),
         ("state=overpaid", ["overpaid"]),

@@ -34,8 +34,8 @@ def faults(response):
     """(parameter, found, expected) of each fault."""
     members = problem(response, 400, "Bad Request")
     assert members["detail"] == "Check the parameters."
-    assert {tuple(error) for error in members["errors"]} == {("parameter", "found", "expected")}
-    return [tuple(error.values()) for error in members["errors"]]
+    assert {tuple(error) for error in members["errors"]} == {("parameter", "found", "expected", "code")}
+    return [tuple(error.values())[:3] for error in members["errors"]]
 
 
 @pytest.fixture
@@ -255,7 +255,7 @@ class TestProblems:
         assert "errors" not in problem(analyst.get(f"{prefix}/user_credits/{book + 1}"), 404, "Not Found")
 
     @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS"])
-    @pytest.mark.parametrize("address", ["nothing", "year_performance/", "user_credits/", "user_credits/1/2"])
+    @pytest.mark.parametrize("address", ["nothing", "user_credits", "user_credits/1/2"])
     def test_an_unknown_address_is_not_found(self, analyst, method, address):
         response = analyst.generic(method, f"/api/v1/{address}")
         assert problem(response, 404, "Not Found") == {"detail": "Not found."}
@@ -288,5 +288,5 @@ class TestProblems:
             "title": "Bad Request",
             "status": 400,
             "detail": "Check the parameters.",
-            "errors": [{"parameter": "year", "found": None, "expected": A_YEAR}],
+            "errors": [{"parameter": "year", "found": None, "expected": A_YEAR, "code": "required"}],
         }

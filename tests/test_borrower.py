@@ -57,7 +57,7 @@ def test_each_credit_shows_what_is_paid_and_what_remains(borrower, analyst):
         },
         {
             "credit_id": running.pk,
-            "state": "open",
+            "state": "in_term",
             "issuance_date": "2021-06-20",
             "return_date": "2021-07-04",
             "actual_return_date": None,
@@ -119,7 +119,7 @@ def test_what_is_dated_after_today_does_not_show_yet(borrower, analyst):
     rows = analyst.get(f"/api/v1/borrower/{borrower.pk}").json()
     assert [(row["state"], row["body_paid"], row["body_remaining"]) for row in rows] == [
         ("overdue", 401, 599),
-        ("open", 500.01, 99.99),
+        ("in_term", 500.01, 99.99),
         ("closed", 0, 0),
     ]
     page = analyst.get(f"/reports/borrowers/{borrower.pk}/")
@@ -135,8 +135,8 @@ def test_what_is_dated_after_today_does_not_show_yet(borrower, analyst):
     assert "698.99" in html
     found = analyst.get(f"/reports/credits/?borrower={borrower.pk}&issued_to=2021-07-01")
     assert f'href="{found.wsgi_request.get_full_path().replace("&", "&amp;")}">3</a>' in html
-    assert [row.state for row in found.context["rows"]] == ["open", "overdue", "closed"]
-    for state in ("open", "overdue", "closed"):
+    assert [row.state for row in found.context["rows"]] == ["in_term", "overdue", "closed"]
+    for state in ("in_term", "overdue", "closed"):
         (row,) = analyst.get(f"/reports/credits/?issued_to=2021-07-01&state={state}").context["rows"]
         assert row.state == state
 

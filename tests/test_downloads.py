@@ -180,6 +180,7 @@ def test_more_rows_than_a_sheet_should_hold_are_refused_and_csv_is_named():
         "parameter": "format",
         "found": "xlsx",
         "expected": "csv: an XLSX file holds at most 100000 rows",
+        "code": "too_many_rows",
     }
 
 
@@ -194,5 +195,10 @@ def test_an_unknown_format_is_an_error_that_names_the_known_ones(db, analyst):
     response = analyst.get("/year_performance?year=2021&format=pdf")
     assert response.status_code == 400
     assert response.json()["errors"] == [
-        {"parameter": "format", "found": "pdf", "expected": "json, csv or xlsx"}
+        {
+            "parameter": "format",
+            "found": "pdf",
+            "expected": "json, csv or xlsx",
+            "code": "invalid_choice",
+        }
     ]

@@ -207,13 +207,13 @@ def test_a_header_below_many_rows_is_not_looked_for():
     title = b"title\n" * 19
     assert told(title + b"id,login\n1,anna\n")[0] == [Row(21, ANNA.cells)]
     assert unreadable(b"title\n" + title + b"id,login\n1,anna\n") == [
-        Fault(1, column, "title", "each column once: id, login") for column in COLUMNS
+        Fault(1, column, "title", "each column once: id, login", "header") for column in COLUMNS
     ]
 
 
 def test_where_no_row_has_all_columns_the_fault_is_of_that_which_has_most():
     assert unreadable(b"Users\n\nId;name\n1;anna\n") == [
-        Fault(3, "login", "Id, name", "each column once: id, login")
+        Fault(3, "login", "Id, name", "each column once: id, login", "header")
     ]
 
 
@@ -263,16 +263,16 @@ def test_a_cell_to_the_right_of_the_header_is_a_fault_and_reading_goes_on():
 
 def test_every_column_that_is_missing_or_there_twice_is_a_fault():
     assert unreadable(b"\nid,name,ID,sum\n1,anna,1,1\n", columns=("id", "login", "sum")) == [
-        Fault(2, "id", "id, name, ID, sum", "each column once: id, login, sum"),
-        Fault(2, "login", "id, name, ID, sum", "each column once: id, login, sum"),
+        Fault(2, "id", "id, name, ID, sum", "each column once: id, login, sum", "header"),
+        Fault(2, "login", "id, name, ID, sum", "each column once: id, login, sum", "header"),
     ]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", codecs.BOM_UTF8, b" , \n"])
 def test_a_file_without_a_cell_has_no_columns(content):
     assert unreadable(content) == [
-        Fault(1, "id", "", "each column once: id, login"),
-        Fault(1, "login", "", "each column once: id, login"),
+        Fault(1, "id", "", "each column once: id, login", "header"),
+        Fault(1, "login", "", "each column once: id, login", "header"),
     ]
 
 
@@ -298,12 +298,13 @@ def test_a_quote_within_a_cell_is_a_letter():
 
 @pytest.mark.parametrize("content", [b"\x7fELF\x02\x01\x01" + bytes(100), b"id\tlogin\n1\tan\0na\n"])
 def test_binary_data_is_no_table(content):
-    assert unreadable(content) == [Fault(None, None, "binary data", TABLE)]
+    assert unreadable(content) == [Fault(None, None, "binary data", TABLE, "parse_error")]
 
 
 def test_an_old_workbook_is_refused_by_its_name():
     content = bytes.fromhex("d0cf11e0a1b11ae1") + bytes(504)
-    assert unreadable(content) == [Fault(None, None, "an old .xls or a workbook with a password", TABLE)]
+    fault = Fault(None, None, "an old .xls or a workbook with a password", TABLE, "parse_error")
+    assert unreadable(content) == [fault]
 
 
 def test_a_workbook_gives_numbers_and_dates_as_they_are():
@@ -368,7 +369,7 @@ def test_a_workbook_too_large_when_unpacked_is_refused_before_it_is_opened():
     unpacked = sum(entry.file_size for entry in zipfile.ZipFile(io.BytesIO(content)).infolist())
     assert len(content) < 20_000
     assert unreadable(content, max_unzipped=unpacked - 1) == [
-        Fault(None, None, f"{unpacked} bytes unpacked", f"at most {unpacked - 1}")
+        Fault(None, None, f"{unpacked} bytes unpacked", f"at most {unpacked - 1}", "too_large")
     ]
     (fault,) = unreadable(content, max_unzipped=unpacked)
     assert fault.found.startswith("a workbook that can't be read")
@@ -472,7 +473,7 @@ def test_rows_beyond_the_most_allowed_stop_reading(kind):
     assert len(read(content, max_rows=3)) == 3
     rows, stopped, faults = read_faulty(content, max_rows=2)
     assert (rows, stopped) == ([ANNA, Row(3, {"id": "2", "login": "bohdan"})], True)
-    assert faults.listed == [Fault(4, None, "more rows", "at most 2 rows under the header")]
+    assert faults.listed == [Fault(4, None, "more rows", "at most 2 rows under the header", "too_large")]
 
 
 def test_faults_beyond_the_limit_are_counted_alone():

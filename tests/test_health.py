@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from django.db import ConnectionHandler, connection
+from django.test import Client
 
 from fintrack import health
 
@@ -166,3 +167,12 @@ def test_what_comes_back_is_noticed_like_what_is_gone():
             assert readyz(port) == NO_DATABASE
             database.start()
             assert readyz(port) == ALL_WELL
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("address", ["/livez", "/readyz"])
+def test_another_method_is_a_405_problem(method, address):
+    response = Client(enforce_csrf_checks=True).generic(method, address)
+    assert (response.status_code, response["Allow"]) == (405, "GET, HEAD")
+    assert response["Content-Type"] == "application/problem+json"
+    assert response.json()["title"] == "Method Not Allowed"

@@ -108,7 +108,9 @@ def test_credits_are_filtered_by_dates_state_and_borrower(analyst):
 
     assert found("") == [to_come.pk, running.pk, overdue.pk, closed.pk]
     assert found("state=overdue") == [overdue.pk]
-    assert found("state=open") == [running.pk]
+    assert found("state=open") == [running.pk, overdue.pk]
+    assert found("state=in_term") == [running.pk]
+    assert found("state=in_term&state=closed") == [running.pk, closed.pk]
     assert found("state=closed") == [closed.pk]
     assert found(f"borrower={who.pk}") == [running.pk, overdue.pk]
     assert found("issued_from=2021-05-02&issued_to=2021-06-01") == [overdue.pk]
@@ -188,9 +190,10 @@ def test_a_list_is_paged_without_counting_the_table(analyst, django_assert_max_n
 
 def test_pages_keep_the_filters_and_the_download_leaves_the_page(analyst):
     builders.credit("2021-06-01", 100)
-    html = analyst.get("/reports/credits/?state=overdue&page=1").content.decode()
-    assert 'href="?state=overdue&amp;format=csv"' in html
-    assert '<option value="overdue" selected>' in html
+    html = analyst.get("/reports/credits/?state=overdue&state=closed&page=1").content.decode()
+    assert 'href="?state=overdue&amp;state=closed&amp;format=csv"' in html
+    chosen = re.findall(r'<input type="checkbox" name="state" value="(\w+)"[^>]* checked>', html)
+    assert chosen == ["overdue", "closed"]
 
 
 @pytest.mark.parametrize(

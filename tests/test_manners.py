@@ -141,14 +141,18 @@ class TestSending:
         assert "idempotency-key" in preflight["Access-Control-Allow-Headers"]
         other = analyst.get("/api/v1/payments", headers={"origin": "https://example.org"})
         assert "Access-Control-Allow-Origin" not in other
-        assert "Access-Control-Allow-Origin" not in analyst.get("/", headers=origin)
+        for address in (YEAR, "/plans_performance?check_date=2021-06-30", "/user_credits/1", "/plans_insert"):
+            asked = analyst.get(address, headers=origin)
+            assert asked["Access-Control-Allow-Origin"] == "https://example.com"
+        for page in ("/", "/api/docs/", "/admin/", "/reports/credits/"):
+            assert "Access-Control-Allow-Origin" not in analyst.get(page, headers=origin)
 
 
-def assert_problem(response, status):
+def assert_problem(response, status, kind="about:blank"):
     assert response.status_code == status
     assert response["Content-Type"] == PROBLEM
     body = json.loads(response.content)
-    assert (body["type"], body["status"]) == ("about:blank", status)
+    assert (body["type"], body["status"]) == (kind, status)
     assert body["title"]
     assert body["detail"]
     return body
@@ -180,6 +184,29 @@ class TestErrors:
     def test_an_unknown_kind_of_answer_is_406(self, analyst, address):
         assert_problem(analyst.get(address, headers={"accept": "image/png"}), 406)
 
+    @pytest.mark.parametrize(
+        ("accept", "kind"),
+        [
+            ("text/csv;q=0.5, application/json", "application/json"),
+            ("application/json;q=0.5, text/csv", "text/csv"),
+            ("application/json;q=0, */*", "text/csv"),
+            ("*/*;q=0.1, text/*", "text/csv"),
+            ("text/csv;q=0, */*;q=0.1", "application/json"),
+            ("application/json; indent=2", "application/json"),
+        ],
+    )
+    def test_the_kind_that_is_preferred_is_sent(self, book, analyst, accept, kind):
+        response = analyst.get(YEAR, headers={"accept": accept})
+        assert (response.status_code, response["Content-Type"].split(";")[0]) == (200, kind)
+
+    @pytest.mark.parametrize("accept", ["application/json;q=0", "*/*;q=0", "", ",", "application/json;q=0.0"])
+    def test_a_kind_that_is_ruled_out_is_not_sent(self, analyst, accept):
+        assert_problem(analyst.get("/api/v1/payments", headers={"accept": accept}), 406)
+
+    @pytest.mark.parametrize("address", [YEAR, f"{YEAR}&format=csv", "/api/v1/payments", "/api/v1/overview"])
+    def test_a_tag_that_a_list_or_report_has_not_is_412(self, committed, book, analyst, address):
+        assert_problem(analyst.get(address, headers={"if-match": '"another"'}), 412)
+
     def test_an_unknown_kind_of_body_is_415(self, editor):
         assert_problem(editor.post("/api/v1/payments", "x", content_type="text/plain"), 415)
         assert_problem(editor.post("/plans_insert", "{}", content_type="application/json"), 415)
@@ -189,20 +216,24 @@ class TestErrors:
         assert assert_problem(response, 400)["errors"][0]["parameter"] == "year"
 
     @pytest.mark.parametrize(
-        "error",
+        ("error", "kind"),
         [
-            IntegrityError("UNIQUE constraint failed: secret"),
-            OperationalError(1213, "Deadlock found"),
-            OperationalError("database is locked"),
+            (IntegrityError("UNIQUE constraint failed: secret"), "duplicate"),
+            (IntegrityError(1062, "Duplicate entry 'secret'"), "duplicate"),
+            (IntegrityError("FOREIGN KEY constraint failed: secret"), "changed"),
+            (IntegrityError(1452, "Cannot add or update a child row: secret"), "changed"),
+            (OperationalError(1213, "Deadlock found: secret"), "busy"),
+            (OperationalError("database is locked: secret"), "busy"),
         ],
     )
-    def test_a_race_that_was_lost_is_409_without_internals(self, book, editor, monkeypatch, error):
+    def test_a_race_that_was_lost_is_409_without_internals(self, book, editor, monkeypatch, error, kind):
         def lose(*args, **kwargs):
             raise error
 
         monkeypatch.setattr(Payment, "save", lose)
         response = editor.patch(f"/api/v1/payments/{book.pk}", {"sum": 5}, format="json")
-        assert "secret" not in assert_problem(response, 409)["detail"]
+        problem = assert_problem(response, 409, f"urn:fintrack:conflict:{kind}")
+        assert "secret" not in problem["detail"]
 
     @pytest.mark.parametrize("error", [RuntimeError("secret"), OperationalError(2006, "secret")])
     def test_a_crash_is_500_without_internals(self, analyst, monkeypatch, error):
@@ -216,8 +247,121 @@ class TestErrors:
         assert b"secret" not in response.content
         assert response["X-Request-ID"]
 
-    def test_a_wrong_host_is_400(self, analyst):
-        assert_problem(analyst.get("/api/v1/payments", headers={"host": "example.com"}), 400)
+    @pytest.mark.parametrize("address", ["/api/v1/payments", YEAR])
+    def test_a_wrong_host_is_400_and_no_traceback(self, analyst, caplog, address):
+        assert_problem(analyst.get(address, headers={"host": "example.com"}), 400)
+        assert [record.getMessage() for record in caplog.records if record.exc_info] == []
+        assert analyst.get("/", headers={"host": "example.com"}).status_code == 400
+
+    def test_an_answer_has_at_most_1000_faults_and_counts_the_others(self, editor):
+        body = {f"name{number}": 1 for number in range(3000)}
+        response = editor.post("/api/v1/payments", body, format="json")
+        problem = assert_problem(response, 400)
+        assert (len(problem["errors"]), problem["more_errors"]) == (1000, 2004)  # and four fields are missing
+        few = editor.post("/api/v1/payments", {}, format="json").json()
+        assert (len(few["errors"]), "more_errors" in few) == (4, False)
+
+
+class TestCodes:
+    """Each fault has a code, by which a program tells what is wrong."""
+
+    @pytest.mark.parametrize(
+        ("address", "codes"),
+        [
+            ("year_performance", {"year": "required"}),
+            ("year_performance?year=x", {"year": "invalid"}),
+            ("year_performance?year=1", {"year": "min_value"}),
+            ("year_performance?year=2021&month=1", {"month": "unknown"}),
+            ("year_performance?year=2021&year=2021", {"year": "repeated"}),
+            ("credits?borrower=", {"borrower": "required"}),
+            ("credits?state=late&body=1e3", {"state": "invalid_choice", "body": "invalid"}),
+        ],
+    )
+    def test_of_parameters(self, analyst, address, codes):
+        faults = assert_problem(analyst.get(f"/api/v1/{address}"), 400)["errors"]
+        assert {fault["parameter"]: fault["code"] for fault in faults} == codes
+
+    @pytest.mark.parametrize(
+        ("address", "body", "codes"),
+        [
+            ("payments", "{", {"": "parse_error"}),
+            ("payments", "[]", {"": "invalid"}),
+            ("dictionary", '{"name": "a", "name": "b"}', {"/name": "repeated"}),
+            ("dictionary", '{"name": 1e9999999999999999999999}', {"/name": "invalid"}),
+            ("dictionary", '{"nome": "a"}', {"/name": "required", "/nome": "unknown"}),
+            ("dictionary", '{"name": null}', {"/name": "null"}),
+            (
+                "payments",
+                '{"credit": 404, "payment_date": "x", "type": "1", "sum": 0.001}',
+                {
+                    "/credit": "does_not_exist",
+                    "/payment_date": "invalid",
+                    "/type": "incorrect_type",
+                    "/sum": "max_decimal_places",
+                },
+            ),
+            (
+                "payments",
+                '{"credit": 1, "payment_date": "2021-05-31", "type": 1, "sum": 1}',
+                {"/payment_date": "too_early"},
+            ),
+            ("payments/bulk", "[]", {"": "empty"}),
+            ("payments/bulk", "[1, 2]", {"/0": "invalid", "/1": "invalid"}),
+        ],
+    )
+    def test_of_bodies(self, editor, address, body, codes):
+        builders.credit("2021-06-01", pk=1)
+        response = editor.post(f"/api/v1/{address}", body, content_type="application/json")
+        faults = assert_problem(response, 400)["errors"]
+        assert {fault["pointer"]: fault["code"] for fault in faults} == codes
+
+    def test_of_a_credit_that_has_an_earlier_payment(self, book, editor):
+        address, day = f"/api/v1/credits/{book.credit_id}", "2021-06-03"
+        changed = editor.patch(address, {"issuance_date": day}, format="json")
+        (fault,) = assert_problem(changed, 400)["errors"]
+        assert (fault["pointer"], fault["code"]) == ("/issuance_date", "too_late")
+
+    @pytest.mark.parametrize(
+        ("address", "body", "pointer"),
+        [
+            ("borrowers", {"login": "anna", "registration_date": "2021-01-01"}, "/login"),
+            ("dictionary", {"name": "Збір"}, "/name"),
+            ("plans", {"period": "2021-06-01", "category": 3, "sum": 1}, "/period"),
+        ],
+    )
+    def test_of_what_is_there_already(self, book, editor, address, body, pointer):
+        builders.borrower(login="anna")
+        response = editor.post(f"/api/v1/{address}", body, format="json")
+        (fault,) = assert_problem(response, 409, "urn:fintrack:conflict:duplicate")["errors"]
+        assert (fault["pointer"], fault["code"]) == (pointer, "unique")
+
+    def test_of_what_is_there_already_beside_another_fault(self, editor):
+        body = {"login": "anna", "registration_date": "x"}
+        builders.borrower(login="anna")
+        faults = assert_problem(editor.post("/api/v1/borrowers", body, format="json"), 400)["errors"]
+        assert {fault["pointer"]: fault["code"] for fault in faults} == {"/registration_date": "invalid"}
+
+
+class TestTrailingSlash:
+    """The original service redirected; so does this one, for any method."""
+
+    @pytest.mark.parametrize(
+        "address",
+        ["/year_performance", "/plans_performance", "/user_credits/10", "/plans_insert", "/api/v1/credits"],
+    )
+    @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+    def test_is_led_to_the_address_without(self, method, address):
+        client = APIClient(enforce_csrf_checks=True)
+        response = client.generic(method, f"{address}/?year=2021&x=%2F")
+        assert (response.status_code, response["Location"]) == (307, f"{address}?year=2021&x=%2F")
+
+    def test_the_answer_there_is_the_same(self, book, analyst):
+        led = analyst.get(analyst.get("/year_performance/?year=2021")["Location"])
+        assert (led.status_code, led.json()) == (200, analyst.get(YEAR).json())
+
+    @pytest.mark.parametrize("address", ["/nothing/", "/user_credits/1/2/", "/year_performance/x/"])
+    def test_what_is_not_there_is_404(self, analyst, address):
+        assert analyst.get(address).status_code == 404
 
 
 class TestThrottles:

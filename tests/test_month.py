@@ -113,9 +113,10 @@ def test_the_page_shows_days_and_totals(book, analyst):
 def test_what_is_not_a_month_is_named(analyst, month):
     response = ask(analyst, month)
     assert response.status_code == 400
-    assert response.json()["errors"] == [
-        {"parameter": "month", "found": month, "expected": "a month, yyyy-mm"}
-    ]
+    (fault,) = response.json()["errors"]
+    code = fault.pop("code")
+    assert fault == {"parameter": "month", "found": month, "expected": "a month, yyyy-mm"}
+    assert code == ("invalid" if month else "required")
 
 
 def test_a_month_stands_under_the_api_alone(analyst):

@@ -71,8 +71,8 @@ def faults(response, detail="The file has faults; nothing was stored."):
     problem = response.json()
     errors = problem.pop("errors")
     assert problem == {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": detail}
-    assert {tuple(error) for error in errors} == {("row", "column", "found", "expected")}
-    return [tuple(error.values()) for error in errors]
+    assert {tuple(error) for error in errors} == {("row", "column", "found", "expected", "code")}
+    return [tuple(error.values())[:4] for error in errors]
 
 
 def wrong_parameters(response):
@@ -86,8 +86,8 @@ def wrong_parameters(response):
         "status": 400,
         "detail": "Check the parameters.",
     }
-    assert {tuple(error) for error in errors} == {("parameter", "found", "expected")}
-    return [tuple(error.values()) for error in errors]
+    assert {tuple(error) for error in errors} == {("parameter", "found", "expected", "code")}
+    return [tuple(error.values())[:3] for error in errors]
 
 
 class TestTaken:
@@ -449,6 +449,49 @@ class TestRefused:
         assert faults(upload(editor, content))[0][:3] == (2, "Month", "2021-01-02")
 
 
+def codes(response):
+    return {(error["row"], error["column"]): error["code"] for error in response.json()["errors"]}
+
+
+class TestCodes:
+    """Each fault has a code, by which a program tells what is wrong."""
+
+    def test_of_rows(self, editor):
+        builders.plan("2021-03", Dictionary.ISSUANCE, 1)
+        rows = (
+            "2021-03-01,видача,1",
+            "2021-04-01,збір,1",
+            "2021-04-01,збір,1",
+            "2021-05-02,x,",
+            ",видача,-1,2",
+        )
+        assert codes(upload(editor, csv(*rows))) == {
+            (2, "month"): "unique",
+            (4, "month"): "repeated",
+            (5, "month"): "invalid",
+            (5, "category_name"): "invalid",
+            (5, "sum"): "required",
+            (6, "month"): "required",
+            (6, "sum"): "invalid",
+            (6, None): "invalid",
+        }
+
+    @pytest.mark.parametrize(
+        ("content", "place", "code"),
+        [
+            (b"month,category_name,sum\n", (2, None), "empty"),
+            (b"month,category_name\n2021-01-01,issuance\n", (1, "sum"), "header"),
+            (b"\0\0", (None, None), "parse_error"),
+            (b'month,category_name,sum\n"2021', (2, None), "parse_error"),
+            (b"PK\x03\x04", (None, None), "parse_error"),
+            (csv(*["2021-01-01,issuance,1"] * 10_001), (10_002, None), "too_large"),
+        ],
+        ids=["no rows", "no column", "binary", "quotes", "no workbook", "too many rows"],
+    )
+    def test_of_whole_files(self, editor, content, place, code):
+        assert codes(upload(editor, content))[place] == code
+
+
 class TestWrongRequests:
     def post(self, client, query="", **fields):
         return client.post(f"/plans_insert{query}", fields, format="multipart")
@@ -632,10 +675,9 @@ class TestAtTheSameMoment:
                 return None
 
         for year in range(2000, 2020):
-            send = partial(upload, client, csv(f"{year}-01-01,видача,1"))
-            response, plan = at_once(send, partial(by_hand, f"{year}-01"))
-            if response.status_code == 409:  # the plan came between the look for it and the insert
-                response = send()
+            response, plan = at_once(
+                partial(upload, client, csv(f"{year}-01-01,видача,1")), partial(by_hand, f"{year}-01")
+            )
             if plan:
                 assert faults(response) == [(2, "month", f"{year}-01-01", NO_PLAN_YET)]
             else:

@@ -33,8 +33,8 @@ def ids(client, address, **query):
     return [row["id"] for row in response.json()["results"]]
 
 
-def faults(response):
-    assert response.status_code == 400
+def faults(response, status=400):
+    assert response.status_code == status
     assert response["Content-Type"] == "application/problem+json"
     return [
         (error.get("pointer", error.get("parameter")), error["found"], error["expected"])
@@ -85,9 +85,12 @@ class TestReading:
         ("query", "expected"),
         [
             ({}, [0, 1, 2]),
-            ({"state": "open"}, [1]),
+            ({"state": "open"}, [0, 1]),
+            ({"state": "in_term"}, [1]),
             ({"state": "overdue"}, [0]),
             ({"state": "closed"}, [2]),
+            ({"state": ["in_term", "closed"]}, [1, 2]),
+            ({"state": ["open", "overdue"]}, [0, 1]),
             ({"search": "ANN"}, [0, 1]),
             ({"issuance_date": "2021-06-25"}, [1]),
             ({"issuance_date__gte": "2021-06-01", "issuance_date__lte": "2021-06-24"}, [0]),
@@ -132,18 +135,27 @@ class TestReading:
         assert ids(analyst, "borrowers", registration_date__gte="2020-01-02") == []
 
     def test_every_wrong_parameter_is_named(self, analyst):
-        address = "/api/v1/credits?colour=red&borrower=0&body__gte=1.005&state=&state=open&issuance_date=x"
-        assert sorted(
-            fault[:2] for fault in faults(analyst.get(f"{address}&ordering=login&page_size=1001"))
-        ) == [
+        address = "/api/v1/credits?colour=red&borrower=0&body__gte=1.005&state=open&state=late"
+        response = analyst.get(f"{address}&issuance_date=x&ordering=login&page_size=1001")
+        assert sorted(fault[:2] for fault in faults(response)) == [
             ("body__gte", "1.005"),
             ("borrower", "0"),
             ("colour", "red"),
             ("issuance_date", "x"),
             ("ordering", "login"),
             ("page_size", "1001"),
-            ("state", ", open"),
+            ("state", "late"),
         ]
+
+    @pytest.mark.parametrize("text", ["1_0", "+5", "1e1", "٥", "-1", "1000000000000", "5.", ".5"])
+    def test_amounts_are_plain_digits(self, analyst, text):
+        response = analyst.get("/api/v1/credits", {"body__gte": text})
+        assert [fault[:2] for fault in faults(response)] == [("body__gte", text)]
+
+    @pytest.mark.parametrize("text", ["2021-6-5", "٢٠٢١-٠٦-٠٥", "20210605", "2021-W22-6", "05.06.2021"])
+    def test_days_are_plain_digits(self, analyst, text):
+        response = analyst.get("/api/v1/credits", {"issuance_date": text})
+        assert [fault[:2] for fault in faults(response)] == [("issuance_date", text)]
 
     @pytest.mark.parametrize("number", ["5.0", "5.", "1_0", "+5", "1e1", "٥", "0"])
     @pytest.mark.parametrize("parameter", ["payments?page_size", "borrowers?page_size", "borrowers?page"])
@@ -385,22 +397,27 @@ class TestWriting:
     def test_what_is_unique_is_said(self, book, editor):
         builders.plan("2021-06", Dictionary.ISSUANCE, 1)
         taken = send(editor, "borrowers", {"login": "Anna", "registration_date": "2021-01-01"})
-        assert faults(taken) == [("/login", "Anna", "Borrower with this Login already exists.")]
+        assert faults(taken, 409) == [("/login", "Anna", "Borrower with this Login already exists.")]
         planned = send(editor, "plans", {"period": "2021-06-01", "category": 3, "sum": 1})
-        assert faults(planned) == [
+        assert faults(planned, 409) == [
             ("/period", "2021-06-01", "There is a plan for this month and category already.")
         ]
+        assert planned.json()["type"] == "urn:fintrack:conflict:duplicate"
+        both = send(editor, "plans", {"period": "2021-06-01", "category": 3, "sum": -1})
+        assert [fault[0] for fault in faults(both)] == ["/sum"]
         middle = send(editor, "plans", {"period": "2021-06-02", "category": 3, "sum": 1})
         assert faults(middle) == [("/period", "2021-06-02", "Expected the first day of a month.")]
         assert faults(send(editor, "plans", {"period": "2021-07-01", "category": 1, "sum": 1})) == [
             ("/category", "1", NO_SUCH)
         ]
-        assert faults(send(editor, "dictionary", {"name": "ЗБІР"}))[0][0] == "/name"
+        assert faults(send(editor, "dictionary", {"name": "ЗБІР"}), 409)[0][0] == "/name"
 
     def test_what_something_refers_to_is_409(self, book, administrator):
         for address in (f"credits/{book[0].pk}", f"borrowers/{book[0].borrower_id}", "dictionary/4"):
             response = administrator.delete(f"/api/v1/{address}")
             assert (response.status_code, response["Content-Type"]) == (409, "application/problem+json")
+            kind = "needed" if address == "dictionary/4" else "referenced"
+            assert response.json()["type"] == f"urn:fintrack:conflict:{kind}"
         assert Credit.objects.count() == 3
         assert Dictionary.objects.count() == 4
 
@@ -494,7 +511,7 @@ class TestIdempotency:
     def test_another_body_under_the_key_is_409(self, book, editor, address):
         send(editor, address, self.body(address, book[0]), **{"idempotency-key": "k"})
         response = send(editor, address, self.body(address, book[0], 2), **{"idempotency-key": "k"})
-        assert response.status_code == 409
+        assert (response.status_code, response.json()["type"]) == (409, "urn:fintrack:conflict:key-reused")
         assert Payment.objects.count() == 4
 
     def test_keys_of_two_accounts_and_two_cases_are_their_own(self, book, editor, administrator, address):

@@ -124,7 +124,12 @@ def test_what_is_no_tag_is_refused(payment, administrator, method, header):
     response = send(administrator, method, ADDRESS, {}, if_match=header)
     assert response.status_code == 400
     assert response.json()["errors"] == [
-        {"parameter": "If-Match", "found": header, "expected": "ETags in their quotes, or *"}
+        {
+            "parameter": "If-Match",
+            "found": header,
+            "expected": "ETags in their quotes, or *",
+            "code": "invalid",
+        }
     ]
     assert Payment.objects.filter(pk=1, sum=10).exists()
 
@@ -243,6 +248,7 @@ def test_a_file_of_plans_takes_no_key(editor):
             "parameter": "Idempotency-Key",
             "found": "k",
             "expected": "no such header: a file sent again is refused, for its plans are there",
+            "code": "unknown",
         }
     ]
 

@@ -1,0 +1,28 @@
+"""Which kind of answer a client gets: what its Accept header prefers of what there is."""
+
+from collections.abc import Iterable
+
+from django.http.request import MediaType
+from rest_framework.exceptions import NotAcceptable
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+
+
+class Negotiation(DefaultContentNegotiation):
+    """DRF's, which reads no q: what a client prefers is sent, and nothing that it rules out with q=0."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        ranges = [MediaType(token) for token in self.get_accept_list(request)]
+        ranges.sort(key=lambda each: each.specificity, reverse=True)
+        none = MediaType("*/*;q=0")
+        found = [
+            (renderer, next((each for each in ranges if each.match(renderer.media_type)), none))
+            for renderer in renderers
+        ]
+        renderer, accepted = max(found, key=lambda pair: pair[1].quality)
+        if not accepted.quality:
+            raise NotAcceptable
+        return renderer, str(accepted) if accepted.specificity > 1 else renderer.media_type
