@@ -50,6 +50,7 @@ from .models import Borrower, Credit, Dictionary, Payment
 from .writing import writing
 
 MAX_BULK = 5000
+BULK: dict[str, Any] = {"many": True, "allow_empty": False, "max_length": MAX_BULK}
 MAX_KEY = 255
 ROW_ACTIONS = ("create", "retrieve", "update", "partial_update")  # whose answer is the row
 CONTROLS = r"\x00-\x1f\x7f-\x9f\ufffd"
@@ -218,27 +219,38 @@ class BookPermissions(DjangoModelPermissions):
     perms_map = DjangoModelPermissions.perms_map | {"GET": VIEW, "HEAD": VIEW, "OPTIONS": VIEW}
 
 
-IDEMPOTENCY_KEY = OpenApiParameter(
-    "Idempotency-Key",
-    {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[!-~]+$"},
-    OpenApiParameter.HEADER,
-    description=(
-        "Any text of your own, such as a UUID. The same request sent again with it within 7 days stores "
-        "nothing and gets the same answer, with `Idempotency-Replayed: true`; another body under it is 409."
+IDEMPOTENCY = [
+    OpenApiParameter(
+        "Idempotency-Key",
+        {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[!-~]+$"},
+        OpenApiParameter.HEADER,
+        description=(
+            "Any text of your own, such as a UUID. The same request sent again with it within 7 days stores "
+            "nothing and gets the same answer, with `Idempotency-Replayed: true`; another body under it is "
+            "409."
+        ),
     ),
-)
+    OpenApiParameter(
+        "Idempotency-Replayed",
+        {"type": "string", "enum": ["true"]},
+        OpenApiParameter.HEADER,
+        response=[201],
+        description="There if the request had been answered before, under its `Idempotency-Key`.",
+    ),
+]
 LOCATION = OpenApiParameter(
     "Location",
     {"type": "string", "format": "uri"},
     OpenApiParameter.HEADER,
+    required=True,
     response=[201],
     description="The address of the new row.",
 )
 
 
 @extend_schema_view(
-    create=extend_schema(parameters=[IDEMPOTENCY_KEY, ETAG, LOCATION]),
-    retrieve=extend_schema(parameters=[IF_MATCH, ETAG]),
+    create=extend_schema(parameters=[*IDEMPOTENCY, ETAG, LOCATION]),
+    retrieve=extend_schema(parameters=[IF_MATCH]),
     update=extend_schema(parameters=[IF_MATCH, ETAG]),
     partial_update=extend_schema(parameters=[IF_MATCH, ETAG]),
     destroy=extend_schema(parameters=[IF_MATCH]),
@@ -433,15 +445,15 @@ class PaymentViewSet(BookViewSet):
 
     @extend_schema(
         operation_id="payments_bulk_create",
-        parameters=[IDEMPOTENCY_KEY],
-        request=PaymentSerializer(many=True),
+        summary="Create many payments",
+        parameters=IDEMPOTENCY,
+        request=PaymentSerializer(**BULK),
         responses={201: CreatedPayments},
     )
     @action(detail=False, methods=["post"], url_path="bulk", pagination_class=None, filter_backends=[])
     def bulk_create(self, request: Request) -> Response:
         """Store up to 5,000 payments, all or none. A fault's pointer begins with the payment's index."""
-        limits = {"allow_empty": False, "max_length": MAX_BULK}
-        serializer = self.get_serializer(data=request.data, many=True, **limits)
+        serializer = self.get_serializer(data=request.data, **BULK)
         return self.once(
             request,
             serializer,

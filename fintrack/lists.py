@@ -52,7 +52,7 @@ class IdFilter(filters.Filter):
     field_class = NumberField
 
 
-@extend_schema_field({"type": "string", "pattern": AMOUNT, "example": "1500.50"})
+@extend_schema_field({"type": "string", "pattern": AMOUNT})
 class AmountFilter(filters.Filter):
     field_class = AmountField
 
@@ -80,7 +80,7 @@ class ListFilter(filters.FilterSet):
             models.DecimalField: {
                 "filter_class": AmountFilter,
                 "extra": lambda field: {
-                    "help_text": _("an amount of at most 12 digits and two decimals"),
+                    "help_text": _("an amount of at most 12 digits and two decimals, such as 1500.50"),
                     "min_value": 0,
                     "max_digits": 14,
                     "decimal_places": 2,
@@ -123,7 +123,21 @@ class FilterBackend(filters.DjangoFilterBackend):
 
 def size_parameter() -> dict[str, Any]:
     schema = {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE}
-    return {"name": "page_size", "in": "query", "required": False, "schema": schema}
+    description = f"How many rows a page has (a whole number from 1 to {MAX_PAGE_SIZE})."
+    return parameter("page_size", schema, description)
+
+
+def parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
+
+
+def schema_of_page(rows: Any, example: str, **members: Any) -> dict[str, Any]:
+    """Of a first page of the rows; example is what leads to the next, members stand beside them."""
+    link = {"type": ["string", "null"], "format": "uri"}
+    address = f"http://127.0.0.1:8000/api/v1/{example}"
+    links = {"next": link | {"example": address}, "previous": link | {"example": None}}
+    properties = members | links | {"results": rows}
+    return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 class Pages(PageNumberPagination):
@@ -135,7 +149,12 @@ class Pages(PageNumberPagination):
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         page = {"type": "integer", "minimum": 1, "default": 1}
-        return [{"name": "page", "in": "query", "required": False, "schema": page}, size_parameter()]
+        description = "Which page (a whole number from 1); a page after the last is 404."
+        return [parameter("page", page, description), size_parameter()]
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        count = {"type": "integer", "minimum": 0, "example": 123}
+        return schema_of_page(schema, "borrowers?page=2", count=count)
 
 
 class Cursors(BasePagination):
@@ -196,14 +215,10 @@ class Cursors(BasePagination):
         )
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        example = "http://127.0.0.1:8000/api/v1/payments?cursor=WzEsIjEwMCJd%3AHj0vTMl"
-        link = {"type": ["string", "null"], "format": "uri", "example": example}
-        return {
-            "type": "object",
-            "properties": {"next": link, "previous": link, "results": schema},
-            "required": ["next", "previous", "results"],
-        }
+        return schema_of_page(schema, "payments?cursor=WzEsIjEwMCJd%3AHj0vTMl")
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
-        cursor = {"type": "string", "minLength": 1, "description": "From `next` or `previous`."}
-        return [{"name": "cursor", "in": "query", "required": False, "schema": cursor}, size_parameter()]
+        description = (
+            "Where the page begins (a cursor, as `next` and `previous` of the same ordering have it)."
+        )
+        return [parameter("cursor", {"type": "string", "minLength": 1}, description), size_parameter()]

@@ -3,13 +3,61 @@
 from http import HTTPStatus
 from typing import Any
 
+from django.utils.text import capfirst
+from django_filters.utils import get_model_field
 from drf_spectacular.authentication import SessionScheme
+from drf_spectacular.contrib.django_filters import DjangoFilterExtension
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema as SpectacularSchema
+from drf_spectacular.plumbing import get_doc, is_list_serializer
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
+from rest_framework.serializers import ModelSerializer
 
-from .api import CONFLICTS, MAX_FAULTS, PROBLEM, TooLarge, problem_of
-from .tags import Unmatched
+from .api import CONFLICTS, MAX_FAULTS, MAX_JSON, PROBLEM, TooLarge, problem_of
+from .lists import AmountFilter, DayFilter, IdFilter, TextFilter
+from .tags import CONDITIONAL, Unmatched
+
+# What each action does with a table: a summary and a description.
+ACTIONS = {
+    "list": (
+        "List the {all}",
+        "A page of the {all}: the rows that fit every filter given, in the order asked for. "
+        "`next` and `previous` lead to the other pages.",
+    ),
+    "create": ("Create a {one}", "Store a new {one}. The answer is the row with its id."),
+    "retrieve": ("Read a {one}", "The {one} that has this id."),
+    "update": (
+        "Replace a {one}",
+        "Store the {one} anew. Required fields must be given; an optional one that isn't keeps its value.",
+    ),
+    "partial_update": (
+        "Change a {one}",
+        "Store the fields given. The others of the {one} keep their values.",
+    ),
+    "destroy": (
+        "Delete a {one}",
+        "Delete the {one} for good. If something else in the book refers to it: 409.",
+    ),
+}
+# What each kind of filter lets through, by its lookup: "Issued from this day, inclusive".
+LOOKUPS = {
+    AmountFilter: {
+        "exact": "of this amount",
+        "gte": "of this amount or more",
+        "lte": "of this amount or less",
+    },
+    DayFilter: {
+        "exact": "on this day",
+        "gte": "from this day, inclusive",
+        "lte": "to this day, inclusive",
+    },
+    IdFilter: {"exact": "with this id"},
+    TextFilter: {"exact": "equal to this text"},
+}
+OTHER_FILTERS = {
+    "ordering": "sort by this field, downwards with a minus; what is equal goes by id the same way",
+    "search": "found by this text",
+}
 
 WRITES = {"post", "put", "patch", "delete"}
 PARAMETER_FAULT = {
@@ -46,12 +94,33 @@ DETAILS = {
     429: "Request was throttled. Expected available in 12 seconds.",
     500: HTTPStatus.INTERNAL_SERVER_ERROR.description,
 }
+REQUEST_ID = {
+    "schema": {"type": "string"},
+    "required": True,
+    "description": (
+        "The id under which the request stands in the log. A request may bring its own in a header of this "
+        "name: 1 to 64 letters, digits, dots, underscores and hyphens."
+    ),
+}
 HEADERS = {
-    401: {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "The scheme: Token."}},
-    405: {"Allow": {"schema": {"type": "string"}, "description": "The methods that this address knows."}},
+    401: {
+        "WWW-Authenticate": {
+            "schema": {"type": "string"},
+            "required": True,
+            "description": "The scheme: Token.",
+        }
+    },
+    405: {
+        "Allow": {
+            "schema": {"type": "string"},
+            "required": True,
+            "description": "The methods that this address knows.",
+        }
+    },
     429: {
         "Retry-After": {
             "schema": {"type": "integer", "minimum": 1},
+            "required": True,
             "description": "Seconds after which requests are counted anew.",
         }
     },
@@ -99,13 +168,86 @@ SCHEMA_OF_PROBLEM = {
 class AutoSchema(SpectacularSchema):
     """Unknown fields of a body are errors; the addresses at the root are the same operations once more."""
 
+    view: Any
+
+    def get_operation(self, *args: Any, **kwargs: Any) -> Any:
+        operation: Any = super().get_operation(*args, **kwargs)
+        if not self.is_current:
+            operation["summary"] += " (original address)"
+            operation["description"] += f"\n\nThe same as `/api/v1{self.path}`."
+        return operation
+
+    @property
+    def is_current(self) -> bool:
+        return self.path.startswith("/api/")
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """What a row of the table is called, and what all of them are."""
+        meta = self.view.queryset.model._meta
+        return {"one": meta.verbose_name, "all": meta.verbose_name_plural}
+
     def get_operation_id(self) -> str:
         name = super().get_operation_id()
-        return name if self.path.startswith("/api/") else f"{name}_original"
+        return name if self.is_current else f"{name}_original"
+
+    def get_summary(self) -> str | None:
+        action = getattr(self.view, "action", None)
+        return ACTIONS[action][0].format(**self.names) if action in ACTIONS else super().get_summary()
+
+    def get_description(self) -> str:  # type: ignore[override]
+        said = super().get_description()
+        action = getattr(self.view, "action", None)
+        return f"{ACTIONS[action][1].format(**self.names)}\n\n{said}" if action in ACTIONS else said
+
+    def get_override_parameters(self) -> list[Any]:
+        return [*super().get_override_parameters(), *(CONDITIONAL if self.method == "GET" else [])]
+
+    def _resolve_path_parameters(self, variables: Any) -> Any:
+        found = super()._resolve_path_parameters(variables)
+        return [parameter | {"description": f"The id of the {self.names['one']}."} for parameter in found]
+
+    def _get_request_body(self, direction: Any = "request") -> Any:
+        body: Any = super()._get_request_body(direction)
+        if body and "application/json" in body["content"]:
+            body["description"] = f"JSON in UTF-8, at most {MAX_JSON // 2**20} MB."
+        return body
+
+    def _unwrap_list_serializer(self, serializer: Any, direction: Any) -> Any:
+        schema: Any = super()._unwrap_list_serializer(serializer, direction)
+        many: Any = serializer
+        if is_list_serializer(serializer) and many.max_length:
+            schema |= {"minItems": 0 if many.allow_empty else 1, "maxItems": many.max_length}
+        return schema
 
     def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
         schema = super()._map_basic_serializer(serializer, direction)
+        if isinstance(serializer, ModelSerializer):
+            schema["description"] = get_doc(type(self.view))
         return schema | {"additionalProperties": False} if direction == "request" else schema
+
+
+class FilterSchema(DjangoFilterExtension):
+    """Of each filter, what it lets through and what it expects."""
+
+    target_class = "fintrack.lists.FilterBackend"
+    priority = 1
+
+    def resolve_filter_field(
+        self, auto_schema: Any, model: Any, filterset_class: Any, field_name: str, filter_field: Any
+    ) -> Any:
+        (parameter,) = super().resolve_filter_field(
+            auto_schema, model, filterset_class, field_name, filter_field
+        )
+        lookups = LOOKUPS.get(type(filter_field), {})
+        if field_name in OTHER_FILTERS:
+            said = OTHER_FILTERS[field_name]
+        elif filter_field.lookup_expr in lookups and filter_field.method is None:
+            name = get_model_field(model, filter_field.field_name).verbose_name
+            said = f"{name} {lookups[filter_field.lookup_expr]}"
+        else:
+            said = f"with this {field_name}"
+        return [parameter | {"description": f"{capfirst(said)} ({filter_field.extra['help_text']})."}]
 
 
 def example(row: dict[str, Any]) -> Any:
@@ -137,17 +279,34 @@ class TokenScheme(OpenApiAuthenticationExtension):
 
 
 def describe_problems(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-    """Every error that an operation may end with, and its body. A hook of drf-spectacular."""
+    """All that operations may end with beside success, and all headers. A hook of drf-spectacular."""
     components = result["components"]
     components["schemas"] |= {"Fault": FAULT, "Problem": SCHEMA_OF_PROBLEM}
     components["responses"] = {f"Problem{status}": response_of(status) for status in DETAILS}
+    answers = list(components["responses"].values())
     for path, item in result["paths"].items():
         for method, operation in item.items():
+            for status, answer in operation["responses"].items():
+                answer["description"] = answer["description"] or HTTPStatus(int(status)).phrase
+                answers.append(answer)
             for status in statuses(path, method, operation):
-                reference = {"$ref": f"#/components/responses/Problem{status}"}
-                operation["responses"].setdefault(str(status), reference)
+                name = "NotModified" if status == HTTPStatus.NOT_MODIFIED else f"Problem{status}"
+                operation["responses"].setdefault(str(status), {"$ref": f"#/components/responses/{name}"})
             operation["responses"] = dict(sorted(operation["responses"].items()))
+    components["headers"] = {}
+    for answer in answers:
+        headers = answer.get("headers", {}) | {"X-Request-ID": REQUEST_ID}
+        components["headers"] |= headers
+        answer["headers"] = references(*headers)
+    components["responses"]["NotModified"] = {
+        "description": "The answer still has the `ETag` that was sent.",
+        "headers": references("ETag", "X-Request-ID"),
+    }
     return result
+
+
+def references(*headers: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
 
 
 def statuses(path: str, method: str, operation: dict[str, Any]) -> list[int]:
@@ -159,6 +318,8 @@ def statuses(path: str, method: str, operation: dict[str, Any]) -> list[int]:
         found.append(409)
     if "If-Match" in parameters:
         found.append(412)
+    if "If-None-Match" in parameters:
+        found.append(304)
     if "requestBody" in operation:
         found += [413, 415]
     return found

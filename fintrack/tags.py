@@ -35,9 +35,26 @@ ETAG = OpenApiParameter(
     "ETag",
     {"type": "string"},
     OpenApiParameter.HEADER,
+    required=True,
     response=[200, 201],
-    description="Another one whenever the row is changed. For `If-Match` and `If-None-Match`.",
+    description="Another one whenever the answer changes. For `If-Match` and `If-None-Match`.",
 )
+# What every GET takes and gives; of a row, IF_MATCH takes the place of the first.
+CONDITIONAL = [
+    OpenApiParameter(
+        "If-Match",
+        str,
+        OpenApiParameter.HEADER,
+        description="The `ETag` that you have. If the answer has another one by now: 412.",
+    ),
+    OpenApiParameter(
+        "If-None-Match",
+        str,
+        OpenApiParameter.HEADER,
+        description="The `ETag` that you have. If the answer still has it: 304, and nothing is sent again.",
+    ),
+    ETAG,
+]
 
 
 class Unmatched(APIException):
@@ -65,6 +82,10 @@ def check_if_match(request: Request, row: Any) -> None:
 
 class ConditionalGet(ConditionalGetMiddleware):
     """Django's, which answers an If-Match that fails with a page."""
+
+    def needs_etag(self, response: Any) -> bool:
+        """An error has none, which would pass for that of the row."""
+        return response.status_code < 400 and super().needs_etag(response)
 
     def process_response(self, request: Any, response: Any) -> Any:
         conditional = super().process_response(request, response)

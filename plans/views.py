@@ -5,7 +5,8 @@ from dataclasses import asdict
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from rest_framework import serializers
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -30,27 +31,22 @@ class UploadForm(ParamsForm):
         return file
 
 
-INSERTED = {
-    "type": "object",
-    "properties": {
-        "message": {"type": "string"},
-        "inserted": {"type": "integer", "minimum": 1},
-    },
-    "required": ["message", "inserted"],
-    "examples": [{"message": "Plans inserted successfully", "inserted": 4}],
-}
-FILE = {
-    "type": "object",
-    "properties": {
-        "file": {
-            "type": "string",
-            "format": "binary",
-            "description": "CSV or XLSX with the columns month, category_name and sum; at most 2 MB.",
-        }
-    },
-    "required": ["file"],
-    "additionalProperties": False,
-}
+class PlansFile(serializers.Serializer):
+    """A form with one file."""
+
+    file = serializers.FileField(
+        help_text="CSV or XLSX with the columns month, category_name and sum; at most 2 MB."
+    )
+
+
+class InsertedPlans(serializers.Serializer):
+    """How many plans were stored."""
+
+    message = serializers.CharField()
+    inserted = serializers.IntegerField(min_value=1)
+
+
+EXAMPLE = OpenApiExample("inserted", {"message": "Plans inserted successfully", "inserted": 4})
 
 
 class PlansInsert(APIView):
@@ -59,7 +55,12 @@ class PlansInsert(APIView):
     permission_classes = [MayAddPlans]
     parser_classes = [MultiPartParser]
 
-    @extend_schema(tags=["plans"], request={"multipart/form-data": FILE}, responses={200: INSERTED})
+    @extend_schema(
+        tags=["plans"],
+        summary="Insert the plans of a file",
+        request=PlansFile,
+        responses={200: OpenApiResponse(InsertedPlans, "All plans are stored.", examples=[EXAMPLE])},
+    )
     def post(self, request: Request) -> Response:
         if (key := request.headers.get("Idempotency-Key")) is not None:
             expected = _("no such header: a file sent again is refused, for its plans are there")

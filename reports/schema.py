@@ -7,12 +7,23 @@ from types import UnionType
 from typing import Any, get_args, get_type_hints
 
 from django import forms
+from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
 from fintrack.schema import AutoSchema
 
 from .downloads import TYPES
+from .params import BorrowerField, DayField, MonthField, YearField
 from .report import Report
+
+# What each kind of parameter asks for.
+ASKS: dict[type, str] = {
+    BorrowerField: "Whose credits the report is about",
+    DayField: "The day that the report is as of",
+    MonthField: "The month that the report is about",
+    YearField: "The year that the report is about",
+    forms.ChoiceField: "The form of the answer; counts for more than the header `Accept`",
+}
 
 KINDS: dict[type, dict[str, Any]] = {
     bool: {"type": "boolean"},
@@ -24,8 +35,6 @@ KINDS: dict[type, dict[str, Any]] = {
 
 
 class ReportSchema(AutoSchema):
-    view: Any
-
     @property
     def report(self) -> Report:
         return self.view.report
@@ -42,13 +51,13 @@ class ReportSchema(AutoSchema):
     def get_override_parameters(self) -> list[Any]:
         example = self.report.example[0] if self.report.example else {}
         form = self.view.form({})
-        return [
+        return super().get_override_parameters() + [
             OpenApiParameter(
                 name,
                 schema_of_field(field),
                 OpenApiParameter.PATH if f"{{{name}}}" in self.path else OpenApiParameter.QUERY,
                 required=field.required and name != "format",  # Accept says it too
-                description=str(field.help_text),
+                description=described(field),
                 examples=[OpenApiExample("example", example[name])] if name in example else (),
             )
             for name, field in form.fields.items()
@@ -59,12 +68,25 @@ class ReportSchema(AutoSchema):
         if self.report.example:
             row = asdict(self.report.example[1])
             examples = [OpenApiExample("example", [{name: shown(value) for name, value in row.items()}])]
-        rows = {"type": "array", "items": schema_of_row(self.report)}
+        row_component = ResolvedComponent(
+            "".join(map(str.capitalize, self.report.name.split("_"))) + "Row",
+            ResolvedComponent.SCHEMA,
+            schema_of_row(self.report),
+            self.report.row,
+        )
+        self.registry.register_on_missing(row_component)
+        rows = {"type": "array", "items": row_component.ref}
         file = {"type": "string", "format": "binary"}
         return {
             (200, "application/json"): OpenApiResponse(rows, "The rows of the report.", examples=examples),
             **{(200, media_type): OpenApiResponse(file) for media_type in TYPES.values()},
         }
+
+
+def described(field: forms.Field) -> str:
+    """What it asks for, and what it expects."""
+    without = "" if field.required else "; if it is left out, the last day of the book"
+    return f"{ASKS.get(type(field), field.label)} ({field.help_text}{without})."
 
 
 def schema_of_row(report: Report) -> dict[str, Any]:

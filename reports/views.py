@@ -51,7 +51,7 @@ class ReportView:
             response = DOWNLOADS[kind](self.report, answer.rows, params)
         elif response is None:
             response = self.shown(request, form, params, answer)
-        if etag:
+        if etag and response.status_code < 400:
             response["ETag"] = etag
         response["Cache-Control"] = "private, no-cache"
         response["X-Cache"] = "hit" if answer.hit else "miss"

@@ -8,19 +8,22 @@ import re
 import shutil
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.test import Client
 from knox.models import AuthToken
 from playwright.sync_api import sync_playwright
+from rest_framework.test import APIClient
 
-from credits.models import Dictionary
+from credits.models import Dictionary, Payment
 from fintrack.access import ADMINISTRATOR, ANALYST, EDITOR
+from plans.models import Plan
 
 from . import builders
 
@@ -65,31 +68,258 @@ def test_every_error_of_every_operation_has_its_body_and_an_example(schema):
         names = {parameter["name"] for parameter in operation.get("parameters", [])}
         expected |= {"404"} if "{" in path or {"page", "cursor"} & names else set()
         expected |= {"409"} if method != "get" else set()
-        expected |= {"412"} if path.startswith("/api/v1/") and path.endswith("/{id}") else set()
+        expected |= {"412"} if method == "get" or path.endswith("/{id}") else set()
         expected |= {"413", "415"} if "requestBody" in operation else set()
         errors = {status for status in operation["responses"] if status >= "400"}
         assert errors == expected, (path, method)
     for name, response in schema["components"]["responses"].items():
+        if not name.startswith("Problem"):
+            continue
         ((kind, content),) = response["content"].items()
         assert kind == "application/problem+json"
         for example in content["examples"].values():
             assert example["value"]["status"] == int(name.removeprefix("Problem"))
 
 
-def test_each_row_has_a_tag_and_each_creating_post_takes_a_key(schema):
-    for path, method, operation in operations(schema):
-        sent = {parameter["name"] for parameter in operation.get("parameters", [])}
-        answered = {
-            header
-            for status in ("200", "201")
-            for header in operation["responses"].get(status, {}).get("headers", {})
+def test_each_operation_says_in_words_of_its_own_what_it_does(schema):
+    said = [(operation["summary"], operation["description"]) for *_, operation in operations(schema)]
+    assert len(said) == 44
+    summaries, descriptions = map(set, zip(*said, strict=True))
+    assert (len(summaries), len(descriptions)) == (44, 44)
+    credit = schema["paths"]["/api/v1/credits/{id}"]
+    assert {method: operation["summary"] for method, operation in credit.items()} == {
+        "get": "Read a credit",
+        "put": "Replace a credit",
+        "patch": "Change a credit",
+        "delete": "Delete a credit",
+    }
+    plans = (
+        "Plans: the target of a month. `period` is its first day, `category` 3 (issuance) or 4 (collection)."
+    )
+    assert schema["components"]["schemas"]["Plan"]["description"] == plans
+    assert schema["paths"]["/api/v1/plans"]["post"]["description"] == (
+        f"Store a new plan. The answer is the row with its id.\n\n{plans}"
+    )
+
+
+def test_an_original_address_says_which_one_is_the_same(schema):
+    original = {path for path in schema["paths"] if not path.startswith("/api/v1/")}
+    assert original == {"/year_performance", "/plans_performance", "/user_credits/{user_id}", "/plans_insert"}
+    for path in original:
+        ((method, operation),) = schema["paths"][path].items()
+        current = schema["paths"][f"/api/v1{path}"][method]
+        assert operation == current | {
+            "operationId": f"{current['operationId']}_original",
+            "summary": f"{current['summary']} (original address)",
+            "description": f"{current['description']}\n\nThe same as `/api/v1{path}`.",
         }
-        if path.endswith("/{id}"):
-            assert "If-Match" in sent
-            assert ("ETag" in answered) == (method != "delete")
-        elif method == "post" and path.startswith("/api/v1/") and "plans_insert" not in path:
-            assert "Idempotency-Key" in sent
-            assert answered == (set() if path.endswith("bulk") else {"ETag", "Location"})
+
+
+def test_each_parameter_says_what_it_does(schema):
+    for path, method, operation in operations(schema):
+        parameters = operation.get("parameters", [])
+        said = {parameter["description"].strip() for parameter in parameters}
+        assert "" not in said
+        assert len(said) == len(parameters), (path, method)
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "description"),
+    [
+        ("credits", "issuance_date", "Issued on this day (a date, yyyy-mm-dd)."),
+        ("credits", "issuance_date__gte", "Issued from this day, inclusive (a date, yyyy-mm-dd)."),
+        ("plans", "period__lte", "Month to this day, inclusive (a date, yyyy-mm-dd)."),
+        (
+            "credits",
+            "percent__gte",
+            "Interest of this amount or more "
+            "(an amount of at most 12 digits and two decimals, such as 1500.50).",
+        ),
+        ("payments", "borrower", "Borrower with this id (an id, a whole number from 1)."),
+        ("dictionary", "name", "Name equal to this text (text, to the letter)."),
+        ("plans", "search", "Found by this text (part of a category's name)."),
+        (
+            "dictionary",
+            "ordering",
+            "Sort by this field, downwards with a minus; what is equal goes by id the same way "
+            "(one of: id, -id, name, -name).",
+        ),
+        ("plans", "page_size", "How many rows a page has (a whole number from 1 to 1000)."),
+        ("plans/{id}", "id", "The id of the plan."),
+        ("month", "month", "The month that the report is about (a month, yyyy-mm)."),
+        (
+            "overview",
+            "check_date",
+            "The day that the report is as of "
+            "(a date, yyyy-mm-dd; if it is left out, the last day of the book).",
+        ),
+    ],
+)
+def test_a_parameter_is_described_by_what_it_lets_through_and_expects(schema, path, name, description):
+    parameters = schema["paths"][f"/api/v1/{path}"]["get"]["parameters"]
+    assert [each["description"] for each in parameters if each["name"] == name] == [description]
+
+
+def test_a_form_to_try_is_filled_with_the_examples_of_reports_alone(schema):
+    filled = {
+        (path, parameter["name"])
+        for path, _method, operation in operations(schema)
+        for parameter in operation.get("parameters", [])
+        if {"example", "examples"} & (parameter.keys() | parameter["schema"].keys())
+    }
+    examples = {
+        ("/year_performance", "year"),
+        ("/plans_performance", "check_date"),
+        ("/user_credits/{user_id}", "user_id"),
+    }
+    assert filled == examples | {(f"/api/v1{path}", name) for path, name in examples}
+
+
+def test_a_body_of_json_says_its_limits(schema):
+    for _path, _method, operation in operations(schema):
+        body = operation.get("requestBody", {"content": {}})
+        if "application/json" in body["content"]:
+            assert body["description"] == "JSON in UTF-8, at most 2 MB."
+    many = schema["paths"]["/api/v1/payments/bulk"]["post"]["requestBody"]["content"]["application/json"]
+    assert many["schema"] == {
+        "type": "array",
+        "items": {"$ref": "#/components/schemas/PaymentRequest"},
+        "minItems": 1,
+        "maxItems": 5000,
+    }
+
+
+def test_what_is_answered_and_uploaded_has_a_name(schema):
+    def named(part):
+        return part["$ref"].removeprefix("#/components/schemas/")
+
+    components, rows = schema["components"]["schemas"], {}
+    for path, method, operation in operations(schema):
+        for status in {"200", "201"} & operation["responses"].keys():
+            content = operation["responses"][status]["content"]
+            if operation["tags"] == ["reports"]:
+                assert content["application/json"]["schema"]["type"] == "array"
+                rows[path.removeprefix("/api/v1")] = named(content["application/json"]["schema"]["items"])
+            else:
+                assert named(content["application/json"]["schema"]) in components, (path, method)
+    assert rows == {
+        "/borrower/{borrower_id}": "BorrowerRow",
+        "/month": "MonthRow",
+        "/overview": "OverviewRow",
+        "/pace": "PaceRow",
+        "/plans_performance": "PlansPerformanceRow",
+        "/user_credits/{user_id}": "UserCreditsRow",
+        "/year_on_year": "YearOnYearRow",
+        "/year_performance": "YearPerformanceRow",
+    }
+    plans_insert = schema["paths"]["/plans_insert"]["post"]
+    form = plans_insert["requestBody"]["content"]["multipart/form-data"]
+    assert named(form["schema"]) == "PlansFileRequest"
+    assert named(plans_insert["responses"]["200"]["content"]["application/json"]["schema"]) == "InsertedPlans"
+
+
+def test_the_links_of_a_page_may_be_null(schema):
+    components = schema["components"]["schemas"]
+    pages = [page for name, page in components.items() if name.startswith("Paginated")]
+    assert len(pages) == 5
+    for page in pages:
+        assert (
+            page["properties"]["next"]["type"] == page["properties"]["previous"]["type"] == ["string", "null"]
+        )
+
+
+class TestHeaders:
+    """An answer has the headers that the schema says it has, and none that it says of other answers."""
+
+    @pytest.fixture
+    def told(self, schema):
+        """Look whether a response to the operation is as the schema says."""
+        known = schema["components"]["headers"]
+        compared = known.keys() - {"Allow"}  # which DRF adds to every answer
+
+        def look(path, method, status, response):
+            assert response.status_code == status, (path, method)
+            said = schema["paths"][path][method]["responses"][str(status)]
+            if "$ref" in said:
+                said = schema["components"]["responses"][said["$ref"].rpartition("/")[2]]
+            may = said["headers"].keys() & compared
+            must = {name for name in may if known[name].get("required")}
+            found = response.headers.keys() & compared
+            assert must <= found <= may, (path, method, status)
+
+        return look
+
+    def test_each_get_is_conditional_and_each_answer_has_an_id(self, schema):
+        for path, method, operation in operations(schema):
+            sent = {each["name"] for each in operation.get("parameters", []) if each["in"] == "header"}
+            answers = operation["responses"]
+            assert ("If-None-Match" in sent) == ("304" in answers) == (method == "get"), path
+            assert ("If-Match" in sent) == ("412" in answers), (path, method)
+            replayed = "Idempotency-Replayed" in answers.get("201", {}).get("headers", {})
+            assert ("Idempotency-Key" in sent) == replayed == ("201" in answers), (path, method)
+            for answer in answers.values():
+                if "$ref" in answer:
+                    answer = schema["components"]["responses"][answer["$ref"].rpartition("/")[2]]
+                reference = {"$ref": "#/components/headers/X-Request-ID"}
+                assert answer["headers"]["X-Request-ID"] == reference, (path, method)
+
+    def test_of_what_is_read(self, committed, analyst, schema, told):
+        credit = builders.credit("2021-06-01", borrower=builders.borrower(pk=1), pk=1)
+        Payment.objects.create(pk=1, credit=credit, payment_date=date(2021, 6, 2), type_id=1, sum=1)
+        Plan.objects.create(pk=1, period=date(2021, 6, 1), category_id=3, sum=1)
+        asked = {
+            "year_performance": "year=2021",
+            "year_on_year": "year=2021",
+            "month": "month=2021-06",
+            "plans_performance": "check_date=2021-06-30",
+            "pace": "check_date=2021-06-30",
+        }
+        read = [path for path, method, _operation in operations(schema) if method == "get"]
+        assert len(read) == 21
+        for path in read:
+            address = f"{re.sub('{.*}', '1', path)}?{asked.get(path.rpartition('/')[2], '')}"
+            first = analyst.get(address)
+            told(path, "get", 200, first)
+            told(path, "get", 304, analyst.get(address, headers={"if-none-match": first["ETag"]}))
+            told(path, "get", 412, analyst.get(address, headers={"if-match": '"another"'}))
+            told(path, "get", 400, analyst.get(f"{address}&colour=red"))
+            told(path, "get", 401, APIClient().get(address))
+
+    @pytest.mark.parametrize("table", ["borrowers", "credits", "payments", "dictionary", "plans"])
+    def test_of_what_is_written(self, administrator, schema, told, table):
+        builders.credit("2020-01-01", borrower=builders.borrower(pk=31), pk=2)
+        path, row_path = f"/api/v1/{table}", f"/api/v1/{table}/{{id}}"
+        body = schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        row = body["examples"]["Written"]["value"] | ({"name": "another"} if table == "dictionary" else {})
+
+        def send(method, address, **headers):
+            return administrator.generic(
+                method, address, json.dumps(row), "application/json", headers=headers
+            )
+
+        made = send("post", path, **{"idempotency-key": "1", "if-match": '"another"'})
+        again = send("post", path, **{"idempotency-key": "1"})
+        told(path, "post", 201, made)
+        told(path, "post", 201, again)
+        assert (made.headers.get("Idempotency-Replayed"), again["Idempotency-Replayed"]) == (None, "true")
+        for method in ("put", "patch", "delete"):
+            told(row_path, method, 412, send(method, made["Location"], **{"if-match": '"another"'}))
+        for method, status in (("put", 200), ("patch", 200), ("delete", 204)):
+            told(row_path, method, status, send(method, made["Location"]))
+
+    def test_of_many_payments_and_of_a_file_of_plans(self, editor, told):
+        builders.credit("2021-06-01", pk=1)
+        payments = [{"credit": 1, "payment_date": "2021-06-02", "type": 1, "sum": 1}]
+        path, key = "/api/v1/payments/bulk", {"idempotency-key": "1"}
+        told(path, "post", 201, editor.post(path, payments, format="json", headers=key))
+        again = editor.post(path, payments, format="json", headers=key)
+        told(path, "post", 201, again)
+        assert again["Idempotency-Replayed"] == "true"
+        for month, path in enumerate(("/plans_insert", "/api/v1/plans_insert"), start=1):
+            file = SimpleUploadedFile(
+                "plans.csv", f"month,category_name,sum\n2021-0{month}-01,видача,1\n".encode()
+            )
+            told(path, "post", 200, editor.post(path, {"file": file}))
 
 
 def test_the_schema_is_served_as_yaml_and_json_to_those_who_may_read(analyst, schema):
@@ -118,6 +348,7 @@ def token_as(committed, settings):
 # What bodies refer to, what is taken and which date may come after which, no schema can say: right bodies may
 # be refused with 400, which tests/test_resources.py looks at one by one.
 # Of headers it tries what their pattern rules out, and an If-Match that no row has comes before the body.
+# An If-None-Match of * is met by everything that is there.
 CONFIG = """
 [generation]
 allow-x00 = false
@@ -131,8 +362,13 @@ checks.negative_data_rejection.expected-statuses = ["4xx"]
 [[operations]]
 include-method = ["GET", "DELETE"]
 include-path-regex = "/[{]id[}]$"
-checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "412"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "304", "400", "401", "403", "404", "409", "412"]
 checks.negative_data_rejection.expected-statuses = ["4xx"]
+
+[[operations]]
+include-method = "GET"
+exclude-path-regex = "/[{]id[}]$"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "304", "401", "403", "404", "412"]
 """
 
 
