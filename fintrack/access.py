@@ -1,6 +1,8 @@
 """Who may do what: the three roles, and how programs and people show who they are."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from ipaddress import ip_address
 from typing import Any
 
 from django.apps import AppConfig
@@ -58,13 +60,18 @@ def is_staff(user: Any) -> bool:
 
 def accounts_in_reach(user: Any) -> QuerySet[User]:
     """The accounts that an administrator may manage: to change a superuser would be to become one."""
-    return User.objects.all() if user.is_superuser else User.objects.filter(is_superuser=False)
+    accounts = User.objects.order_by("username")
+    return accounts if user.is_superuser else accounts.filter(is_superuser=False)
 
 
 def client_address(request: HttpRequest) -> str | None:
-    """Where a request comes from: the last address that our own proxy has written down, if there is one."""
-    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "") if settings.SECURE_PROXY_SSL_HEADER else ""
-    return forwarded.rpartition(",")[2].strip() or request.META.get("REMOTE_ADDR")
+    """Where a request comes from: its peer or, while that is a trusted proxy, whom the proxy had it from."""
+    address: Any = request.META.get("REMOTE_ADDR")
+    entries = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    with suppress(ValueError):  # of what is no address
+        while entries and any(ip_address(address) in network for network in settings.TRUSTED_PROXIES):
+            address = str(ip_address(entries.pop().strip()))
+    return address
 
 
 def limit_body(

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any
 
-from axes.models import AccessAttempt
+from axes.models import AccessAttempt, AccessFailureLog
 from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.hashers import is_password_usable
 from django.contrib.auth.models import User
@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 FIELDS = ("username", "first_name", "last_name", "email", "is_active", "is_superuser")
 DIGEST = re.compile(r"[0-9a-f]{128}")
+FAILURES_KEPT_FOR = timedelta(days=90)
 DUE = "password_due"  # in a session: of an account that had a password due when it signed in
 
 # In one transaction, so that the change and its record are both stored or neither is.
@@ -267,3 +268,11 @@ def record_reset(instance: Any, **kwargs: Any) -> None:
     """Of a command, such as axes_reset. In a request it is a sign-in that clears them, or unlock()."""
     if not current_request.get():
         record_unlocked(instance, instance.failures_since_start)
+
+
+@receiver(post_save, sender=AccessFailureLog)
+def forget_old_failures(**kwargs: Any) -> None:
+    """Up to 100 with each new one. The oldest are the first by id: there is no index of their times."""
+    oldest = AccessFailureLog.objects.order_by("pk").values_list("pk", "attempt_time")[:100]
+    limit = timezone.now() - FAILURES_KEPT_FOR
+    AccessFailureLog.objects.filter(pk__in=[pk for pk, moment in oldest if moment < limit]).delete()

@@ -24,7 +24,7 @@ from knox.models import AuthToken
 from .access import ROLES, accounts_in_reach
 from .accounts import make_token, roles_as_one, unlock
 from .merging import MergingAdmin, MergingModelForm
-from .models import AccountChange, FailedSignIn, Token
+from .models import AccountChange, FailedSignIn, SignInFailure, Token
 
 admin.site.unregister([User, Group, AuthToken])
 
@@ -226,21 +226,27 @@ class AccountChangeAdmin(ReadOnlyAdmin):
         return format_html('<ul class="changes">{}</ul>', change.as_items())
 
 
+class SignInsAdmin(ReadOnlyAdmin):
+    search_fields = ("username", "ip_address")
+    search_help_text = _("A part of the name or of the address.")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        found = super().get_queryset(request)
+        if request.user.is_superuser:
+            return found
+        return found.exclude(username__in=User.objects.filter(is_superuser=True).values("username"))
+
+
 @admin.register(FailedSignIn)
-class FailedSignInAdmin(ReadOnlyAdmin):
+class FailedSignInAdmin(SignInsAdmin):
     """Those of the last quarter of an hour, and older ones until the next sign-in of anybody clears them."""
 
     actions = ("unlock",)
     list_display = ("username", "ip_address", "user_agent", "attempt_time", "failures", "locked_until")
-    search_fields = ("username", "ip_address")
-    search_help_text = _("A part of the name or of the address.")
     fields = readonly_fields = list_display
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        found: Any = super().get_queryset(request)
-        if not request.user.is_superuser:
-            found = found.exclude(username__in=User.objects.filter(is_superuser=True).values("username"))
-        return found.with_lock()
+        return super().get_queryset(request).with_lock()
 
     def has_unlock_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("fintrack.delete_failedsignin")
@@ -261,3 +267,13 @@ class FailedSignInAdmin(ReadOnlyAdmin):
     def locked_until(self, attempt: Any) -> datetime | None:
         until = attempt.last_counted and attempt.last_counted + settings.AXES_COOLOFF_TIME
         return until if until and until > timezone.now() else None
+
+
+@admin.register(SignInFailure)
+class SignInFailureAdmin(SignInsAdmin):
+    """The failures of the last 90 days, of one name the last 1,000."""
+
+    actions = None
+    list_display = ("attempt_time", "username", "ip_address", "user_agent", "path_info", "locked_out")
+    list_filter = ("attempt_time", "locked_out")
+    fields = readonly_fields = list_display

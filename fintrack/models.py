@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Self
 
-from axes.models import AccessAttempt
+from axes.models import AccessAttempt, AccessFailureLog
 from django.conf import settings
 from django.db import models
 from django.db.models import OuterRef, Subquery, Sum
@@ -199,3 +199,16 @@ class FailedSignIn(AccessAttempt):
 
     def __str__(self) -> str:
         return f"{self.username}, {self.ip_address}"
+
+
+class SignInFailure(AccessFailureLog):
+    """One wrong password, or the first attempt that a limit refused; deleted after 90 days."""
+
+    class Meta:
+        proxy = True
+        default_permissions = ("view",)
+        verbose_name = _("failure to sign in")
+        verbose_name_plural = _("history of failed sign-ins")
+
+    def __str__(self) -> str:
+        return f"{self.username or '–'}, {self.ip_address}"

@@ -6,6 +6,7 @@ README, "Settings", lists the variables.
 import os
 import secrets
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 
 import environ
@@ -48,6 +49,12 @@ DEBUG = switch("DEBUG")
 SECRET_KEY = env.str("SECRET_KEY", default="") or secret_key_file(VAR_DIR / "secret_key")
 ALLOWED_HOSTS = env.str("ALLOWED_HOSTS", default="localhost,127.0.0.1,[::1]").replace(" ", "").split(",")
 HTTPS = switch("HTTPS")
+try:
+    TRUSTED_PROXIES = [ip_network(each.strip()) for each in env.list("TRUSTED_PROXIES", default=[])]
+except ValueError as error:
+    raise ImproperlyConfigured(
+        f"TRUSTED_PROXIES must be addresses or networks, such as 127.0.0.1,172.16.0.0/12: {error}."
+    ) from None
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -178,9 +185,10 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_ON_SUCCESS = True
-AXES_LOCKOUT_TEMPLATE = "registration/locked_out.html"
+AXES_LOCKOUT_CALLABLE = "fintrack.sign_in.locked_out"
 AXES_CLIENT_IP_CALLABLE = "fintrack.access.client_address"
 AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ACCESS_FAILURE_LOG = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 
@@ -198,8 +206,9 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_RATES": {
         "account": env.str("API_RATE", default="6000/min"),
         "stranger": "60/min",  # who shows no token, or a wrong one
+        "sign_in": "20/min",  # of an address, right passwords too: a whole office may be behind it
+        "own_password": "20/hour",  # of an account
     },
-    "NUM_PROXIES": 1 if HTTPS else 0,
     "EXCEPTION_HANDLER": "fintrack.api.problem",
     "URL_FORMAT_OVERRIDE": None,
     # Money is a number; dates are yyyy-mm-dd.

@@ -65,6 +65,10 @@ class StaffSite(AdminSite):
             return HttpResponseRedirect(index)
         return redirect_to_login(request.GET.get("next") or index)
 
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """There is one page to change one's password, for all."""
+        return HttpResponseRedirect(reverse("password_change"))
+
     def index(self, request: HttpRequest, extra_context: Any = None) -> Any:
         return super().index(request, dashboard() | (extra_context or {}))
 

@@ -1,4 +1,4 @@
-"""How often a program may ask."""
+"""How often a program may ask, and a person may try a password."""
 
 import logging
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 from rest_framework.throttling import SimpleRateThrottle
+
+from .access import client_address
 
 logger = logging.getLogger(__name__)
 
@@ -19,11 +21,15 @@ class Throttle(SimpleRateThrottle):
     scope: str
     num_requests: int | None
     duration: int
+    count: int
 
     def get_rate(self) -> Any:
         return api_settings.DEFAULT_THROTTLE_RATES[self.scope]
 
-    def allow_request(self, request: Request, view: Any) -> bool:
+    def get_ident(self, request: Any) -> Any:
+        return client_address(request)
+
+    def allow_request(self, request: Any, view: Any) -> bool:
         if not self.num_requests:
             return True
         now = self.timer()
@@ -31,10 +37,15 @@ class Throttle(SimpleRateThrottle):
         try:
             key = f"{self.get_cache_key(request, view)}:{int(now // self.duration)}"
             self.cache.add(key, 0, timeout=self.duration)
-            return self.cache.incr(key) <= self.num_requests
+            self.count = self.cache.incr(key)
+            return self.count <= self.num_requests
         except Exception as error:  # whatever a driver raises
             logger.warning("Requests can't be counted: %r", error)
             return True
+
+    def is_first_refusal(self) -> bool:
+        """Of those until counting begins anew."""
+        return self.count - 1 == self.num_requests
 
     def wait(self) -> float:
         """Seconds until counting begins anew."""
@@ -58,3 +69,21 @@ class Strangers(Throttle):
 
     def get_cache_key(self, request: Request, view: Any) -> str:
         return f"throttle:stranger:{self.get_ident(request)}"
+
+
+class SignIns(Throttle):
+    """An address, whatever names it tries."""
+
+    scope = "sign_in"
+
+    def get_cache_key(self, request: Any, view: Any) -> str:
+        return f"throttle:sign_in:{self.get_ident(request)}"
+
+
+class OwnPasswords(Throttle):
+    """An account that is signed in, and shows its password once more to change it."""
+
+    scope = "own_password"
+
+    def get_cache_key(self, request: Any, view: Any) -> str:
+        return f"throttle:own_password:{request.user.pk}"

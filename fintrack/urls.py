@@ -1,24 +1,20 @@
 from django.contrib import admin
-from django.contrib.auth import views as auth
-from django.urls import include, path, re_path, reverse_lazy
+from django.contrib.auth.views import LogoutView
+from django.urls import include, path, re_path
 
 from credits.urls import api as credits_api
 from plans.urls import api as plans_api
 from reports.urls import api as reports_api
 
-from .accounts import OwnPasswordForm
 from .api import NoSuchAddress, without_slash
 from .docs import Docs, Schema
 from .health import livez, readyz
+from .sign_in import OwnPassword, SignIn
 
 accounts = [
-    path("login/", auth.LoginView.as_view(), name="login"),
-    path("logout/", auth.LogoutView.as_view(), name="logout"),
-    path(
-        "password/",
-        auth.PasswordChangeView.as_view(form_class=OwnPasswordForm, success_url=reverse_lazy("home")),
-        name="password_change",
-    ),
+    path("login/", SignIn.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("password/", OwnPassword.as_view(), name="password_change"),
 ]
 
 urlpatterns = [

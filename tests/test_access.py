@@ -4,6 +4,7 @@ import gzip
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -17,8 +18,8 @@ from rest_framework.test import APIClient
 
 from credits.models import Dictionary, Payment
 from credits.trail import Change, Load, RowsAtFault
-from fintrack.access import ADMINISTRATOR, ANALYST, EDITOR
-from fintrack.models import AccountChange, FailedSignIn
+from fintrack.access import ADMINISTRATOR, ANALYST, EDITOR, client_address
+from fintrack.models import AccountChange, FailedSignIn, SignInFailure
 from plans.models import Plan
 
 from . import builders
@@ -64,6 +65,7 @@ ADMINISTER = EDIT | {
     "fintrack.view_accountchange",
     "fintrack.view_failedsignin",
     "fintrack.delete_failedsignin",
+    "fintrack.view_signinfailure",
     "fintrack.view_token",
     "fintrack.add_token",
     "fintrack.delete_token",
@@ -177,7 +179,7 @@ ADMIN = {
     "admin:index": Route(STAFF, PAGES),
     "admin:login": Route(OPEN, dict.fromkeys(METHODS, 302)),
     "admin:logout": Route(STAFF, {"POST": 302}),
-    "admin:password_change": Route(STAFF, PAGES),
+    "admin:password_change": Route(STAFF, LED_ON),
     "admin:password_change_done": Route(STAFF, READ),
     "admin:autocomplete": Route(
         STAFF, READ, query={"app_label": "credits", "model_name": "payment", "field_name": "credit"}
@@ -211,6 +213,7 @@ ADMIN = {
     "admin/fintrack/token/<object_id>/": Route(STAFF, LED_ON, path=TOKEN),
     **trail_routes("fintrack_accountchange", EDITOR),
     **trail_routes("fintrack_failedsignin", EDITOR),
+    **trail_routes("fintrack_signinfailure", EDITOR),
 }
 
 # Every route of the site by its name, or by its address if it has none.
@@ -346,6 +349,7 @@ def one_of_each() -> None:
     AuthToken(digest="digest", token_key="key", user=account).save()
     AccountChange.objects.update_or_create(pk=10, defaults={"about": account, "action": "made"})
     FailedSignIn.objects.create(pk=10, username="anna", ip_address="10.0.0.1", failures_since_start=5)
+    SignInFailure.objects.create(pk=10, username="anna", ip_address="10.0.0.1")
 
 
 @pytest.mark.parametrize(
@@ -388,11 +392,12 @@ def is_led_on(answer: Any) -> bool:
     """To where they may go."""
     path, there = answer.wsgi_request.path, answer["Location"]
     signed_out = path.endswith("/logout/") and there == "/accounts/login/"
+    one_page = path.endswith("/password_change/") and there == "/accounts/password/"
     history = path.endswith("/history/") and there.startswith(
         "/admin/fintrack/accountchange/?about__id__exact="
     )
     known = ("/admin/", path, f"{path}change/", path.replace("/process_", "/"))
-    return signed_out or history or there in known
+    return signed_out or one_page or history or there in known
 
 
 def assert_policy_is_strict(answer: Any, beside: dict[str, str] | None = None) -> None:
@@ -510,6 +515,64 @@ def test_token_is_stored_hashed():
     assert stored["token_key"] == token[:15]
     assert not [value for name, value in stored.items() if name != "token_key" and token[:15] in str(value)]
     assert token[15:] not in str(stored)
+
+
+# Where a request comes from
+
+PROXIES = [ip_network(each) for each in ("10.0.0.0/8", "fd00::/8")]
+STRANGERS = "203.0.113.7"
+
+
+@pytest.fixture
+def https(settings):
+    """Behind a proxy that speaks HTTPS; which proxy is not said."""
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        pytest.param(STRANGERS, "1.1.1.1", STRANGERS, id="from no proxy"),
+        pytest.param("10.0.0.1", "", "10.0.0.1", id="proxy that says nothing"),
+        pytest.param("10.0.0.1", STRANGERS, STRANGERS, id="proxy"),
+        pytest.param("10.0.0.1", f"1.1.1.1, {STRANGERS}", STRANGERS, id="proxy that adds to a forged one"),
+        pytest.param("10.0.0.1", f"1.1.1.1, {STRANGERS},10.0.0.2", STRANGERS, id="proxy behind a proxy"),
+        pytest.param("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3", id="proxies alone"),
+        pytest.param("10.0.0.1", "1.1.1.1, unknown", "10.0.0.1", id="no address"),
+        pytest.param("10.0.0.1", "1.1.1.1, x, 10.0.0.2", "10.0.0.2", id="no address further on"),
+        pytest.param("fd00::1", "2001:DB8:0::7", "2001:db8::7", id="IPv6"),
+        pytest.param("", STRANGERS, "", id="peer without an address"),
+    ],
+)
+def test_address_is_the_last_that_is_no_trusted_proxy(settings, rf, peer, forwarded, address):
+    settings.TRUSTED_PROXIES = PROXIES
+    request = rf.get("/", headers={"x-forwarded-for": forwarded}, REMOTE_ADDR=peer)
+    assert client_address(request) == address
+
+
+def from_address(forged: bool, number: int) -> APIClient:
+    """A client that forges its address, or one behind the proxy, which writes down the real one."""
+    real = f"203.0.113.{number}"
+    peer = STRANGERS if forged else "10.0.0.1"
+    return APIClient(REMOTE_ADDR=peer, headers={"x-forwarded-for": real, "x-forwarded-proto": "https"})
+
+
+@pytest.mark.usefixtures("https")
+@pytest.mark.parametrize("forged", [True, False])
+def test_forged_address_evades_no_limit_and_that_of_a_trusted_proxy_counts(settings, time_machine, forged):
+    time_machine.move_to("2031-01-01T12:00Z", tick=False)
+    settings.TRUSTED_PROXIES = PROXIES
+    refused = 429 if forged else 200
+    name = builders.account(password=PASSWORD).username
+
+    def sign_in(number: int, name: str) -> int:
+        fields = {"username": name, "password": "wrong"}
+        return from_address(forged, number).post("/accounts/login/", fields).status_code
+
+    assert [sign_in(number, name) for number in range(5)] == [200, 200, 200, 200, refused]
+    assert [sign_in(number, f"x{number}") for number in range(5, 21)] == [200] * 15 + [refused]
+    asked = [from_address(forged, number).get(YEAR).status_code for number in range(61)]
+    assert asked == [401] * 60 + [429 if forged else 401]
 
 
 # Sessions

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from axes.models import AccessFailureLog
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.hashers import make_password
+from django.contrib.auth.hashers import MD5PasswordHasher, make_password
 from django.contrib.auth.models import Group, User
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
@@ -18,7 +19,15 @@ from rest_framework.test import APIClient
 
 from fintrack.access import ADMINISTRATOR, ANALYST, EDITOR
 from fintrack.accounts import make_token
-from fintrack.models import AccountChange, FailedSignIn, IdempotencyKey, PasswordDue, TokenNote
+from fintrack.logs import JSONFormatter
+from fintrack.models import (
+    AccountChange,
+    FailedSignIn,
+    IdempotencyKey,
+    PasswordDue,
+    SignInFailure,
+    TokenNote,
+)
 
 from . import builders
 from .sent_forms import sent_back
@@ -30,6 +39,7 @@ PASSWORD, OWN = "a long password", "quite another one"
 YEAR = "/api/v1/year_performance?year=2021"
 LIST = "/admin/fintrack/accountchange/"
 SIGN_INS = "/admin/fintrack/failedsignin/"
+HISTORY = "/admin/fintrack/signinfailure/"
 TOKENS = "/admin/fintrack/token/"
 
 
@@ -580,9 +590,178 @@ def test_axes_reset_is_recorded_and_a_sign_in_that_clears_failures_is_not():
 
 def test_editor_sees_neither_the_trail_nor_sign_ins_nor_tokens(editor):
     shown = words(editor.get("/admin/"))
-    for name in ("Changes of accounts", "Failed sign-ins", "Tokens"):
+    for name in ("Changes of accounts", "Failed sign-ins", "History of failed sign-ins", "Tokens"):
         assert name not in shown
-    assert [editor.get(address).status_code for address in (LIST, SIGN_INS, TOKENS)] == [403, 403, 403]
+    assert [editor.get(address).status_code for address in (LIST, SIGN_INS, HISTORY, TOKENS)] == [403] * 4
+
+
+# Too many attempts
+
+
+class CountingHasher(MD5PasswordHasher):
+    hashed: list[str] = []
+
+    def encode(self, password: str, salt: str) -> str:
+        self.hashed.append(password)
+        return super().encode(password, salt)
+
+
+@pytest.fixture
+def hashed(settings) -> list[str]:
+    """The passwords that have been hashed."""
+    settings.PASSWORD_HASHERS = [f"{__name__}.CountingHasher"]
+    CountingHasher.hashed = []
+    return CountingHasher.hashed
+
+
+def test_address_that_guesses_names_is_refused_before_a_password_is_hashed(hashed, time_machine):
+    time_machine.move_to("2031-01-01T12:00:48Z", tick=False)
+    account = builders.account(ANALYST, password=PASSWORD)
+    hashed.clear()
+
+    def guess(name: str, password: str, address: str = "10.0.0.1") -> Any:
+        fields = {"username": name, "password": password}
+        return Client(REMOTE_ADDR=address).post("/accounts/login/?next=/reports/credits/", fields)
+
+    assert [guess(f"name{number}", "guess").status_code for number in range(20)] == [200] * 20
+    assert hashed == ["guess"] * 20
+    refused = guess(account.username, PASSWORD)
+    assert (refused.status_code, refused["Retry-After"]) == (429, "12")
+    assert "sessionid" not in refused.cookies
+    assert len(hashed) == 20
+    shown = words(refused)
+    assert "too many attempts to sign in from your network address" in shown
+    assert "Try again in a minute." in shown
+    assert 'href="/accounts/login/?next=/reports/credits/"' in refused.content.decode()
+    assert guess(account.username, PASSWORD, "10.0.0.2").status_code == 302
+    time_machine.shift(12)
+    assert guess(account.username, PASSWORD).status_code == 302
+
+
+def test_right_sign_ins_of_an_office_count_too():
+    name = builders.account(ANALYST, password=PASSWORD).username
+    fields = {"username": name, "password": PASSWORD}
+    answers = [Client().post("/accounts/login/", fields).status_code for _ in range(21)]
+    assert answers == [302] * 20 + [429]
+
+
+def test_old_password_is_not_guessed_and_is_not_hashed_then(hashed, time_machine):
+    time_machine.move_to("2031-01-01T12:10Z", tick=False)
+    mine, others = Client(), Client()
+    account = builders.account(EDITOR, password=PASSWORD)
+    mine.force_login(account)
+    others.force_login(builders.account(EDITOR, password=PASSWORD))
+    hashed.clear()
+    assert [change_own(mine, f"guess {number}", OWN).status_code for number in range(20)] == [200] * 20
+    assert hashed == [f"guess {number}" for number in range(20)]
+    refused = change_own(mine, PASSWORD, OWN)
+    assert (refused.status_code, refused["Retry-After"]) == (429, "3000")
+    assert "Try again in 50 minutes." in words(refused)
+    assert len(hashed) == 20
+    assert change_own(others, PASSWORD, OWN)["Location"] == "/"
+    assert [(each.username, each.path_info, each.locked_out) for each in SignInFailure.objects.all()] == [
+        (account.username, "/accounts/password/", True)
+    ]
+    time_machine.shift(50 * 60)
+    assert change_own(mine, PASSWORD, OWN)["Location"] == "/"
+
+
+def test_admin_has_no_second_form_to_guess_the_old_password_in(editor):
+    fields = {"old_password": "guess", "new_password1": OWN, "new_password2": OWN}
+    assert editor.post("/admin/password_change/", fields)["Location"] == "/accounts/password/"
+
+
+# The history of failed sign-ins
+
+
+def history(client: Client, query: str = "") -> list[tuple]:
+    rows = client.get(f"{HISTORY}{query}").context["cl"].result_list
+    return [
+        (f"{each.attempt_time:%d %H:%M}", each.username, each.ip_address, each.locked_out) for each in rows
+    ]
+
+
+def test_every_failure_is_kept_and_found_by_name_address_and_day(administrator, time_machine):
+    time_machine.move_to("2031-01-01T12:00Z", tick=False)
+    here = Client(REMOTE_ADDR="10.0.0.1", headers={"user-agent": "Firefox"})
+    for _ in range(6):
+        sign_in("anna", "wrong", here)
+    time_machine.shift(24 * 60 * 60)
+    sign_in("bohdan", "wrong", Client(REMOTE_ADDR="10.0.0.2"))
+    administrator.force_login(me())
+    anna, bohdan = ("01 12:00", "anna", "10.0.0.1"), ("02 12:00", "bohdan", "10.0.0.2", False)
+    annas = [(*anna, True), (*anna, True), *[(*anna, False)] * 4]
+    assert FailedSignIn.objects.count() == 1  # axes has forgotten what it no longer counts
+    assert history(administrator) == [bohdan, *annas]
+    assert history(administrator, "?q=ann") == annas
+    assert history(administrator, "?q=10.0.0.2") == [bohdan]
+    assert history(administrator, "?attempt_time__gte=2031-01-02&attempt_time__lte=2031-01-02") == [bohdan]
+    assert history(administrator, "?attempt_time__lte=2031-01-01&locked_out__exact=1") == annas[:2]
+    assert "Firefox" in words(administrator.get(f"{HISTORY}?q=anna"))
+
+
+def test_attempts_beyond_the_limit_leave_one_trace_a_minute(administrator, time_machine):
+    time_machine.move_to("2031-01-01T12:00Z", tick=False)
+    administrator.force_login(me())
+    for _ in range(2):
+        for number in range(25):
+            sign_in(f"name{number}", "wrong", Client(REMOTE_ADDR="10.0.0.1"))
+        time_machine.shift(60)
+    refused = history(administrator, "?locked_out__exact=1")
+    assert refused == [("01 12:01", None, "10.0.0.1", True), ("01 12:00", None, "10.0.0.1", True)]
+    assert len(history(administrator)) == 42
+
+
+def test_administrator_does_not_see_failures_of_a_superuser(administrator):
+    root = User.objects.create_superuser("root", password=PASSWORD)
+    sign_in("root", "wrong")
+    sign_in("anna", "wrong")
+    assert [each[1] for each in history(administrator)] == ["anna"]
+    administrator.force_login(root)
+    assert [each[1] for each in history(administrator)] == ["anna", "root"]
+
+
+def test_failures_are_forgotten_after_90_days(time_machine):
+    time_machine.move_to("2031-01-01T12:00Z", tick=False)
+    for number in range(101):
+        AccessFailureLog.objects.create(username=f"name{number}", ip_address="10.0.0.1")
+    time_machine.shift(timedelta(days=90))
+    sign_in("anna", "wrong")
+    assert SignInFailure.objects.count() == 102
+    time_machine.shift(1)
+    sign_in("bohdan", "wrong")
+    assert [each.username for each in SignInFailure.objects.order_by("pk")] == ["name100", "anna", "bohdan"]
+    sign_in("anna", "wrong")
+    assert [each.username for each in SignInFailure.objects.order_by("pk")] == ["anna", "bohdan", "anna"]
+
+
+def test_names_that_were_tried_stay_out_of_the_log(caplog):
+    caplog.set_level("INFO")
+    for number in range(21):
+        sign_in(f"my secret {number // 6}", "wrong")
+    lines = [JSONFormatter().format(record) for record in caplog.records]
+    assert [line for line in lines if '"status": 429' in line]
+    assert [line for line in lines if "my secret" in line] == []
+
+
+# Accounts to choose from
+
+
+def test_accounts_to_choose_from_come_in_order_of_name(administrator):
+    names = ["petro", "anna", "olena", "bohdan"]
+    for name in names:
+        User.objects.create_user(name)
+        Client().post("/accounts/login/", {"username": name, "password": "wrong"})
+    ordered = sorted([*names, me().username])
+    query = "?app_label=fintrack&model_name=token&field_name=user"
+    found = administrator.get(f"/admin/autocomplete/{query}").json()["results"]
+    assert [each["text"] for each in found] == ordered
+    (filter_,) = [
+        each
+        for each in administrator.get(LIST).context["cl"].filter_specs
+        if getattr(each, "lookup_kwarg", "") == "about__id__exact"
+    ]
+    assert [name for _, name in filter_.lookup_choices] == ordered
 
 
 # A password of one's own

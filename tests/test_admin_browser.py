@@ -20,7 +20,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from credits.trail import Change
 from fintrack.access import ADMINISTRATOR, EDITOR
-from fintrack.models import FailedSignIn
+from fintrack.models import FailedSignIn, SignInFailure
 
 from . import builders
 
@@ -368,6 +368,9 @@ def whole_book(committed) -> None:
         builders.plan(day[:7], 3, 3_000_000)
     AuthToken.objects.create(builders.account(EDITOR))
     FailedSignIn.objects.create(username="anna", ip_address="10.0.0.1", failures_since_start=5)
+    SignInFailure.objects.create(
+        username="anna", ip_address="10.0.0.1", user_agent="Firefox", locked_out=True
+    )
 
 
 def test_every_page_is_accessible_and_fits_in_light_and_dark_on_a_desk_and_a_phone(whole_book, page, client):

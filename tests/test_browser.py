@@ -396,6 +396,19 @@ def test_error_pages(walked):
     walked(walk)
 
 
+def test_too_many_attempts_to_sign_in(browser, live_server, committed, settings):
+    rates = settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"] | {"sign_in": "1/day"}
+    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"DEFAULT_THROTTLE_RATES": rates}
+    visitor = Visitor(browser, live_server.url)
+    visitor.go("/reports/borrowers/")
+    visitor.sign_in("a wrong one")
+    visitor.sign_in()
+    visitor.look("Too many attempts", "For safety, nobody can sign in from there now.", status=429)
+    visitor.click("Back to the form")
+    visitor.look("Sign in")
+    visitor.page.context.close()
+
+
 def test_an_account_without_a_role_is_told_so(walked):
     def walk(visitor: Visitor) -> None:
         visitor.go("/")

@@ -60,11 +60,12 @@ def test_nothing_has_to_be_set():
     assert found["DATABASES"]["default"]["NAME"] == str(PROJECT / "var/db.sqlite3")
     assert found["CACHES"]["default"]["BACKEND"] == "django.core.cache.backends.locmem.LocMemCache"
     assert found["TIME_ZONE"] == "Europe/Kyiv"
+    assert found["TRUSTED_PROXIES"] == []
     assert [name for name in found if name.startswith("SECURE_") or name.endswith("COOKIE_SECURE")] == []
 
 
 def test_empty_variable_is_an_absent_one():
-    names = ("ALLOWED_HOSTS", "DATABASE_URL", "DEBUG", "HTTPS", "REDIS_URL", "TIME_ZONE")
+    names = ("ALLOWED_HOSTS", "DATABASE_URL", "DEBUG", "HTTPS", "REDIS_URL", "TIME_ZONE", "TRUSTED_PROXIES")
     assert read(**dict.fromkeys(names, "")) == read()
 
 
@@ -76,6 +77,7 @@ def test_each_variable_reaches_its_setting():
         REDIS_URL="redis://cache.example:6379/5",
         SECRET_KEY="a key",
         TIME_ZONE="Asia/Tokyo",
+        TRUSTED_PROXIES="127.0.0.1, 172.16.0.0/12, fd00::/8",
     )
     assert found["ALLOWED_HOSTS"] == ["one.example", "two.example"]
     assert found["DATABASES"]["default"]["NAME"] == "/srv/book.sqlite3"
@@ -84,6 +86,7 @@ def test_each_variable_reaches_its_setting():
     assert found["CACHES"]["default"]["LOCATION"] == "redis://cache.example:6379/5"
     assert found["SECRET_KEY"] == "a key"
     assert found["TIME_ZONE"] == "Asia/Tokyo"
+    assert found["TRUSTED_PROXIES"] == ["127.0.0.1/32", "172.16.0.0/12", "fd00::/8"]
 
 
 @pytest.mark.parametrize(
@@ -107,6 +110,18 @@ def test_switch_is_on_or_off(value, meaning):
         ),
         ("REDIS_URL", ":hidden@cache:6379", "REDIS_URL must begin with redis://, rediss:// or unix://."),
         ("TIME_ZONE", "Mars/Olympus", "Incorrect timezone setting: Mars/Olympus"),
+        (
+            "TRUSTED_PROXIES",
+            "127.0.0.1,nginx",
+            "TRUSTED_PROXIES must be addresses or networks, such as 127.0.0.1,172.16.0.0/12: "
+            "'nginx' does not appear to be an IPv4 or IPv6 network.",
+        ),
+        (
+            "TRUSTED_PROXIES",
+            "172.16.0.1/12",
+            "TRUSTED_PROXIES must be addresses or networks, such as 127.0.0.1,172.16.0.0/12: "
+            "172.16.0.1/12 has host bits set.",
+        ),
     ],
 )
 def test_wrong_value_is_named_and_its_secrets_are_not(name, value, reason):

@@ -1,0 +1,86 @@
+"""Signing in, and changing one's own password; too many attempts are refused before a password is hashed."""
+
+from http import HTTPStatus
+from math import ceil
+from typing import Any
+
+from axes.helpers import get_client_http_accept, get_client_path_info, get_client_user_agent
+from axes.models import AccessFailureLog
+from django.conf import settings
+from django.contrib.auth.views import LoginView, PasswordChangeView
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.generic import FormView
+
+from .access import client_address
+from .accounts import OwnPasswordForm
+from .throttles import OwnPasswords, SignIns, Throttle
+
+
+class LimitedFormView(FormView):
+    """A form that is refused, unread, once it was sent too often."""
+
+    throttle: type[Throttle]
+    refusal: Any
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        throttle = self.throttle()
+        if throttle.allow_request(request, self):
+            return super().post(request, *args, **kwargs)
+        if throttle.is_first_refusal():
+            keep_refusal(request)
+        return too_many_attempts(request, self.refusal, throttle.wait())
+
+
+class SignIn(LimitedFormView, LoginView):
+    throttle = SignIns
+    refusal = gettext_lazy(
+        "There were too many attempts to sign in from your network address. "
+        "For safety, nobody can sign in from there now."
+    )
+
+
+class OwnPassword(LimitedFormView, PasswordChangeView):
+    throttle = OwnPasswords
+    refusal = gettext_lazy(
+        "There were too many attempts to change the password of your account. "
+        "For safety, it can't be changed now."
+    )
+    form_class = OwnPasswordForm
+    success_url = reverse_lazy("home")
+
+
+def keep_refusal(request: HttpRequest) -> None:
+    """Into the history of failed sign-ins, without the name that was tried.
+
+    Its name is that of the account that is signed in, if one is.
+    """
+    AccessFailureLog.objects.create(
+        username=request.user.get_username() or None,
+        ip_address=client_address(request),
+        user_agent=get_client_user_agent(request),
+        http_accept=get_client_http_accept(request),
+        path_info=get_client_path_info(request),
+        locked_out=True,
+    )
+
+
+def locked_out(request: HttpRequest, response: HttpResponse, credentials: dict[str, Any]) -> HttpResponse:
+    """The answer of axes to who got the password of one name wrong too often."""
+    reason = _(
+        "The password for %(name)s was wrong %(times)s times from here. "
+        "For safety, nobody can sign in with this name from here now."
+    )
+    known = {"name": credentials["username"], "times": settings.AXES_FAILURE_LIMIT}
+    return too_many_attempts(request, reason % known, settings.AXES_COOLOFF_TIME.total_seconds())
+
+
+def too_many_attempts(request: HttpRequest, reason: str, seconds: float) -> HttpResponse:
+    """429: why, and in how many seconds to try again."""
+    context = {"reason": reason, "minutes": ceil(seconds / 60)}
+    page = render(request, "registration/locked_out.html", context, status=HTTPStatus.TOO_MANY_REQUESTS)
+    page["Retry-After"] = str(ceil(seconds))
+    return page
