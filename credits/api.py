@@ -83,13 +83,10 @@ class Amount(serializers.DecimalField):
     """Money: a number of at most two decimals on the way out, the same or text of it on the way in."""
 
     default_error_messages = {"invalid": _("An amount is a number, or text such as 1500.50.")}
-    text = RegexValidator(AMOUNT)
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, str):
-            try:
-                self.text(data.removeprefix("-"))
-            except ModelValidationError:
+            if not re.fullmatch(AMOUNT, data.removeprefix("-")):
                 self.fail("invalid")
         elif isinstance(data, bool):
             self.fail("invalid")

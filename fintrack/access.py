@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from django.apps import AppConfig
@@ -64,14 +64,23 @@ def accounts_in_reach(user: Any) -> QuerySet[User]:
     return accounts if user.is_superuser else accounts.filter(is_superuser=False)
 
 
-def client_address(request: HttpRequest) -> str | None:
-    """Where a request comes from: its peer or, while that is a trusted proxy, whom the proxy had it from."""
-    address: Any = request.META.get("REMOTE_ADDR")
+def client_address(request: HttpRequest) -> str:
+    """Where a request comes from: its peer or, while that is a trusted proxy, whom the proxy had it from.
+
+    Of an IPv6 address it is the first of its /64 network: a client may take any of that.
+    """
+    peer = request.META.get("REMOTE_ADDR", "")
     entries = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
-    with suppress(ValueError):  # of what is no address
-        while entries and any(ip_address(address) in network for network in settings.TRUSTED_PROXIES):
-            address = str(ip_address(entries.pop().strip()))
-    return address
+    try:
+        address = ip_address(peer)
+    except ValueError:  # a socket has none
+        return peer
+    with suppress(ValueError):  # of an entry that is no address
+        while entries and any(address in network for network in settings.TRUSTED_PROXIES):
+            address = ip_address(entries.pop().strip())
+    if address.version == 6:
+        address = address.ipv4_mapped or ip_network((address, 64), strict=False).network_address
+    return str(address)
 
 
 def limit_body(

@@ -365,23 +365,20 @@ class ParamsForm(forms.Form):
                 add(given[-1], known if self.fields else _("no parameters"), "unknown")
             elif len(given) > 1 and not isinstance(field, forms.MultipleChoiceField):
                 add(", ".join(given), _("one value"), "repeated")
-            elif self.strict and not field.required and not str(given[0]).strip():
+            elif self.strict and not field.required and name not in self.errors and not given[0].strip():
                 add(given[0], field.help_text, "required")
         return faults
 
     def checked(self) -> dict[str, Any]:
         """The cleaned parameters. Raise Refused, which lists what is wrong with each."""
-        wrong = [
-            {
-                "parameter": name,
-                "found": next(reversed(self.given(name)), None),
-                "expected": self.fields[name].help_text,
-                "code": errors[0].code,
-            }
-            for name, errors in self.errors.as_data().items()
-            if name != NON_FIELD_ERRORS
-        ]
-        if faults := self.misplaced() + wrong:
+        faults = self.misplaced()
+        for name, errors in self.errors.as_data().items():
+            if name != NON_FIELD_ERRORS:
+                given, expected = next(reversed(self.given(name)), None), self.fields[name].help_text
+                # To Django a file is missing where a text is sent in its place.
+                code = "invalid" if given and errors[0].code == "required" else errors[0].code
+                faults.append({"parameter": name, "found": given, "expected": expected, "code": code})
+        if faults:
             raise Refused(_("Check the parameters."), faults)
         return self.cleaned_data
 

@@ -59,6 +59,14 @@ def account_of(request: HttpRequest) -> int | None:
     return user.pk if user else None
 
 
+class NoTraceback(logging.Filter):
+    """Of an error that is the client's, or of the settings: what it says is enough."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = None
+        return True
+
+
 class JSONFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {

@@ -207,7 +207,7 @@ class SignInFailure(AccessFailureLog):
     class Meta:
         proxy = True
         default_permissions = ("view",)
-        verbose_name = _("failure to sign in")
+        verbose_name = _("sign-in failure")
         verbose_name_plural = _("history of failed sign-ins")
 
     def __str__(self) -> str:

@@ -1,6 +1,7 @@
 """Which kind of answer a client gets: what its Accept header prefers of what there is."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from django.http.request import MediaType
 from rest_framework.exceptions import NotAcceptable
@@ -15,14 +16,17 @@ class Negotiation(DefaultContentNegotiation):
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
-        ranges = [MediaType(token) for token in self.get_accept_list(request)]
+        ranges = []
+        for token in self.get_accept_list(request):
+            with suppress(ValueError):  # of a parameter that can't be decoded
+                ranges.append(MediaType(token))
         ranges.sort(key=lambda each: each.specificity, reverse=True)
         none = MediaType("*/*;q=0")
         found = [
             (renderer, next((each for each in ranges if each.match(renderer.media_type)), none))
             for renderer in renderers
         ]
-        renderer, accepted = max(found, key=lambda pair: pair[1].quality)
+        renderer, accepted = max(found, key=lambda pair: (pair[1].quality, pair[1].specificity))
         if not accepted.quality:
             raise NotAcceptable
         return renderer, str(accepted) if accepted.specificity > 1 else renderer.media_type

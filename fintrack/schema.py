@@ -146,8 +146,9 @@ FAULT = {
 SCHEMA_OF_PROBLEM = {
     "type": "object",
     "description": (
-        f"RFC 9457. `errors` is there with status 400, and with a duplicate. It lists at most {MAX_FAULTS:,} "
-        "faults, and `more_errors` says how many more there are; only plans_insert lists all."
+        "RFC 9457. `errors` lists what is wrong with a request (400; if it can be read at all) and what is "
+        f"there already (409): at most {MAX_FAULTS:,} faults, and `more_errors` says how many more there "
+        "are; only plans_insert lists all."
     ),
     "properties": {
         "type": {

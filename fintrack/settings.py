@@ -266,6 +266,7 @@ IMPORT_EXPORT_SKIP_ADMIN_LOG = True  # the trail knows
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {"no_traceback": {"()": "fintrack.logs.NoTraceback"}},
     "formatters": {"json": {"()": "fintrack.logs.JSONFormatter"}},
     "handlers": {"lines": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["lines"], "level": "INFO"},
@@ -274,7 +275,7 @@ LOGGING = {
         "django": {"handlers": [], "level": "INFO"},
         # What is the client's fault is in the line of the request.
         "django.request": {"level": "ERROR"},
-        "django.security.DisallowedHost": {"level": "CRITICAL"},
+        "django.security.DisallowedHost": {"filters": ["no_traceback"]},
         "django.server": {"handlers": [], "level": "ERROR", "propagate": True},
     },
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+from django.utils.http import parse_header_parameters
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fintrack.settings")
 
@@ -25,6 +26,10 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     """
     if kind := environ.get("CONTENT_TYPE"):
         environ["CONTENT_TYPE"] = CHARSET.sub("", kind)
+        try:
+            parse_header_parameters(environ["CONTENT_TYPE"])
+        except ValueError:  # of a parameter that can't be decoded
+            environ["CONTENT_TYPE"] = kind.partition(";")[0]
     if not environ.get("CONTENT_LENGTH") and environ.get("wsgi.input_terminated"):
         body = environ["wsgi.input"].read(settings.MAX_BODY + 1)
         environ |= {"CONTENT_LENGTH": str(len(body)), "wsgi.input": BytesIO(body)}

@@ -65,12 +65,13 @@ class PlansInsert(APIView):
         if (key := request.headers.get("Idempotency-Key")) is not None:
             expected = _("no such header: a file sent again is refused, for its plans are there")
             raise WrongHeader("Idempotency-Key", key, expected, "unknown")
-        form = UploadForm(request.query_params)
-        if int(request.META.get("CONTENT_LENGTH") or 0) <= MAX_BYTES + FORM_OVERHEAD:
-            form.data = form.data.copy()
-            form.data.update(request.POST)
-            form.files = request.FILES
-        file = form.checked()["file"]
+        if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BYTES + FORM_OVERHEAD:
+            at_most = UploadForm.base_fields["file"].help_text
+            fault = {"parameter": "file", "found": None, "expected": at_most, "code": "too_large"}
+            raise Refused(_("Check the parameters."), [fault])
+        data = request.query_params.copy()
+        data.update(request.POST)
+        file = UploadForm(data, request.FILES).checked()["file"]
         try:
             inserted = insert_plans(file.file, file.name or "")
         except Faulty as faulty:

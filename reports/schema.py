@@ -19,7 +19,7 @@ from .report import Report
 # What each kind of parameter asks for.
 ASKS: dict[type, str] = {
     BorrowerField: "Whose credits the report is about",
-    DayField: "The day that the report is as of",
+    DayField: "The day as of which the report is made",
     MonthField: "The month that the report is about",
     YearField: "The year that the report is about",
     forms.ChoiceField: "The form of the answer; counts for more than the header `Accept`",

@@ -540,7 +540,9 @@ def https(settings):
         pytest.param("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3", id="proxies alone"),
         pytest.param("10.0.0.1", "1.1.1.1, unknown", "10.0.0.1", id="no address"),
         pytest.param("10.0.0.1", "1.1.1.1, x, 10.0.0.2", "10.0.0.2", id="no address further on"),
-        pytest.param("fd00::1", "2001:DB8:0::7", "2001:db8::7", id="IPv6"),
+        pytest.param("fd00::1", "2001:DB8:0::7", "2001:db8::", id="IPv6"),
+        pytest.param("2001:db8:1:2:3:4:5:6", "", "2001:db8:1:2::", id="any of a network of IPv6"),
+        pytest.param("10.0.0.1", f"::ffff:{STRANGERS}", STRANGERS, id="IPv4 in IPv6"),
         pytest.param("", STRANGERS, "", id="peer without an address"),
     ],
 )

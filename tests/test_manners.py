@@ -193,13 +193,15 @@ class TestErrors:
             ("*/*;q=0.1, text/*", "text/csv"),
             ("text/csv;q=0, */*;q=0.1", "application/json"),
             ("application/json; indent=2", "application/json"),
+            ("text/csv, */*", "text/csv"),
+            ("text/csv;q*=x''1, application/json", "application/json"),
         ],
     )
     def test_the_kind_that_is_preferred_is_sent(self, book, analyst, accept, kind):
         response = analyst.get(YEAR, headers={"accept": accept})
         assert (response.status_code, response["Content-Type"].split(";")[0]) == (200, kind)
 
-    @pytest.mark.parametrize("accept", ["application/json;q=0", "*/*;q=0", "", ",", "application/json;q=0.0"])
+    @pytest.mark.parametrize("accept", ["application/json;q=0", "*/*;q=0", "", ",", "a/b;q*=x''1"])
     def test_a_kind_that_is_ruled_out_is_not_sent(self, analyst, accept):
         assert_problem(analyst.get("/api/v1/payments", headers={"accept": accept}), 406)
 
@@ -251,6 +253,7 @@ class TestErrors:
     def test_a_wrong_host_is_400_and_no_traceback(self, analyst, caplog, address):
         assert_problem(analyst.get(address, headers={"host": "example.com"}), 400)
         assert [record.getMessage() for record in caplog.records if record.exc_info] == []
+        assert "'example.com'" in caplog.text
         assert analyst.get("/", headers={"host": "example.com"}).status_code == 400
 
     def test_an_answer_has_at_most_1000_faults_and_counts_the_others(self, editor):

@@ -456,6 +456,14 @@ def codes(response):
 class TestCodes:
     """Each fault has a code, by which a program tells what is wrong."""
 
+    def test_of_requests(self, editor):
+        large = upload(editor, b"x" * (3 * 2**20)).json()["errors"]
+        assert [(fault["parameter"], fault["code"]) for fault in large] == [("file", "too_large")]
+        text = editor.post("/plans_insert", {"file": "abc"}, format="multipart").json()["errors"]
+        assert [(fault["found"], fault["code"]) for fault in text] == [("abc", "invalid")]
+        missing = editor.post("/plans_insert", {}, format="multipart").json()["errors"]
+        assert [(fault["found"], fault["code"]) for fault in missing] == [(None, "required")]
+
     def test_of_rows(self, editor):
         builders.plan("2021-03", Dictionary.ISSUANCE, 1)
         rows = (

@@ -152,6 +152,10 @@ class TestReading:
         response = analyst.get("/api/v1/credits", {"body__gte": text})
         assert [fault[:2] for fault in faults(response)] == [("body__gte", text)]
 
+    def test_a_filter_without_a_value_is_one_fault(self, analyst):
+        for name in ("state", "body", "search"):
+            assert [fault[:2] for fault in faults(analyst.get(f"/api/v1/credits?{name}="))] == [(name, "")]
+
     @pytest.mark.parametrize("text", ["2021-6-5", "٢٠٢١-٠٦-٠٥", "20210605", "2021-W22-6", "05.06.2021"])
     def test_days_are_plain_digits(self, analyst, text):
         response = analyst.get("/api/v1/credits", {"issuance_date": text})
@@ -270,6 +274,7 @@ class TestWriting:
             ('"1,5"', "1,5"),
             ('"1_0"', "1_0"),
             ('" 1"', " 1"),
+            ('"1\\n"', "1\n"),
             ('"1e2"', "1e2"),
             ("1e999999999", "1E+999999999"),
             ("true", "true"),

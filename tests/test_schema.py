@@ -150,7 +150,7 @@ def test_each_parameter_says_what_it_does(schema):
         (
             "overview",
             "check_date",
-            "The day that the report is as of "
+            "The day as of which the report is made "
             "(a date, yyyy-mm-dd; if it is left out, the last day of the book).",
         ),
     ],

@@ -74,6 +74,16 @@ def test_text_is_read_as_utf_8_with_any_charset_in_the_request(in_a_test, charse
     assert [fault["found"] for fault in json.loads(body)["errors"]] == ["+2AA-\\ud800"]
 
 
+@pytest.mark.parametrize("kind", ["a/b; c*=xyz''1", "a/b; c*=idna''%80", f"a/b; c={'x' * 9000}"])
+def test_a_kind_that_cannot_be_decoded_is_one_that_is_not_known(in_a_test, kind):
+    headers = {"authorization": f"Token {token()}"}
+    environ = RequestFactory().post("/api/v1/dictionary", headers=headers).environ
+    environ |= {"wsgi.input": BytesIO(b"{}"), "CONTENT_LENGTH": "2", "CONTENT_TYPE": kind}
+    said = []
+    b"".join(application(environ, lambda status, headers: said.append(status)))
+    assert said == ["415 Unsupported Media Type"]
+
+
 def token() -> str:
     return AuthToken.objects.create(builders.account(EDITOR), timedelta(hours=1))[1]
 

@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
             fields=[
             ],
             options={
-                'verbose_name': 'failure to sign in',
+                'verbose_name': 'sign-in failure',
                 'verbose_name_plural': 'history of failed sign-ins',
                 'proxy': True,
                 'default_permissions': ('view',),
