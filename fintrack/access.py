@@ -65,9 +65,9 @@ def accounts_in_reach(user: Any) -> QuerySet[User]:
 
 
 def client_address(request: HttpRequest) -> str:
-    """Where a request comes from: its peer or, while that is a trusted proxy, whom the proxy had it from.
+    """Where a request comes from: its peer or, behind a trusted proxy, the address that it wrote down.
 
-    Of an IPv6 address it is the first of its /64 network: a client may take any of that.
+    An IPv6 address stands as the first of its /64 network: a client may take any address of that network.
     """
     peer = request.META.get("REMOTE_ADDR", "")
     entries = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")

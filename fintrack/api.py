@@ -83,9 +83,10 @@ class Refused(APIException):
 
 
 class WrongHeader(Refused):
+    """400 for one header."""
+
     def __init__(self, name: str, found: str, expected: Any, code: str = "invalid") -> None:
-        fault = {"parameter": name, "found": found[:100], "expected": expected, "code": code}
-        super().__init__(_("Check the headers."), [fault])
+        super().__init__(_("Check the headers."), [parameter_fault(name, found[:100], expected, code)])
 
 
 class Conflict(Refused):
@@ -114,12 +115,9 @@ def problem(exc: Exception, context: dict[str, Any]) -> Response | None:
     response = exception_handler(exc, context)
     if response is None:
         return None
-    detail = response.data["detail"]
-    response.data = problem_of(response.status_code, detail)
-    if isinstance(exc, Refused):
-        response.data = problem_of(response.status_code, detail, exc.kind)
-        if exc.errors:
-            response.data["errors"] = exc.errors
+    response.data = problem_of(response.status_code, response.data["detail"], getattr(exc, "kind", ""))
+    if isinstance(exc, Refused) and exc.errors:
+        response.data["errors"] = exc.errors
         if exc.more_errors:
             response.data["more_errors"] = exc.more_errors
     response.content_type = PROBLEM
@@ -169,6 +167,11 @@ def is_in_the_way(error: Exception) -> bool:
     """Whether somebody else was writing, so that it may go well another time."""
     code = error.args[0] if error.args else None
     return isinstance(error, OperationalError) and (code in IN_THE_WAY or "locked" in str(error))
+
+
+def parameter_fault(name: str, found: str | None, expected: Any, code: str | None) -> dict[str, Any]:
+    """A fault of a parameter or a header."""
+    return {"parameter": name, "found": found, "expected": expected, "code": code}
 
 
 def faults_of(detail: Any, data: Any, pointer: str = "") -> Iterator[dict[str, Any]]:
@@ -354,19 +357,16 @@ class ParamsForm(forms.Form):
     def misplaced(self) -> list[dict[str, Any]]:
         """The parameters that the form doesn't know, or that are given twice or empty."""
         faults = []
-
-        def add(found: Any, expected: Any, code: str) -> None:
-            faults.append({"parameter": name, "found": found, "expected": expected, "code": code})
-
         for name in dict.fromkeys([*self.data, *self.files]):
             given, field = self.given(name), self.fields.get(name)
             if field is None:
                 known = _("one of these parameters: %(names)s") % {"names": ", ".join(self.fields)}
-                add(given[-1], known if self.fields else _("no parameters"), "unknown")
+                expected = known if self.fields else _("no parameters")
+                faults.append(parameter_fault(name, given[-1], expected, "unknown"))
             elif len(given) > 1 and not isinstance(field, forms.MultipleChoiceField):
-                add(", ".join(given), _("one value"), "repeated")
+                faults.append(parameter_fault(name, ", ".join(given), _("one value"), "repeated"))
             elif self.strict and not field.required and name not in self.errors and not given[0].strip():
-                add(given[0], field.help_text, "required")
+                faults.append(parameter_fault(name, given[0], field.help_text, "required"))
         return faults
 
     def checked(self) -> dict[str, Any]:
@@ -377,7 +377,7 @@ class ParamsForm(forms.Form):
                 given, expected = next(reversed(self.given(name)), None), self.fields[name].help_text
                 # To Django a file is missing where a text is sent in its place.
                 code = "invalid" if given and errors[0].code == "required" else errors[0].code
-                faults.append({"parameter": name, "found": given, "expected": expected, "code": code})
+                faults.append(parameter_fault(name, given, expected, code))
         if faults:
             raise Refused(_("Check the parameters."), faults)
         return self.cleaned_data

@@ -60,7 +60,7 @@ def account_of(request: HttpRequest) -> int | None:
 
 
 class NoTraceback(logging.Filter):
-    """Of an error that is the client's, or of the settings: what it says is enough."""
+    """Leaves the traceback out where the message says enough."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.exc_info = None

@@ -230,7 +230,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": ["fintrack.schema.describe_problems"],
 }
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
-# The addresses that answer in JSON: of errors too, wherever they happen.
+# The API's addresses: pages of other sites may ask them, and all their errors are problems in JSON.
 CORS_URLS_REGEX = r"^/(api(?!/docs/)|year_performance|plans_performance|user_credits|plans_insert)(/|$)"
 CORS_ALLOW_HEADERS = [*default_headers, "idempotency-key", "if-match", "if-none-match", "x-request-id"]
 CORS_EXPOSE_HEADERS = ["ETag", "Idempotency-Replayed", "Location", "Retry-After", "X-Request-ID"]

@@ -54,9 +54,9 @@ class OwnPassword(LimitedFormView, PasswordChangeView):
 
 
 def keep_refusal(request: HttpRequest) -> None:
-    """Into the history of failed sign-ins, without the name that was tried.
+    """Record a refused attempt in the history of failed sign-ins.
 
-    Its name is that of the account that is signed in, if one is.
+    The record names the account that is signed in, if one is, and never the name that was tried.
     """
     AccessFailureLog.objects.create(
         username=request.user.get_username() or None,
@@ -69,7 +69,7 @@ def keep_refusal(request: HttpRequest) -> None:
 
 
 def locked_out(request: HttpRequest, response: HttpResponse, credentials: dict[str, Any]) -> HttpResponse:
-    """The answer of axes to who got the password of one name wrong too often."""
+    """What axes answers when the password for one name was wrong too often from one address."""
     reason = _(
         "The password for %(name)s was wrong %(times)s times from here. "
         "For safety, nobody can sign in with this name from here now."

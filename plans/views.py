@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from credits.files import Faulty
 from fintrack.access import MayAddPlans
-from fintrack.api import ParamsForm, Refused, WrongHeader
+from fintrack.api import ParamsForm, Refused, WrongHeader, parameter_fault
 
 from .resources import MAX_BYTES, insert_plans
 
@@ -67,8 +67,7 @@ class PlansInsert(APIView):
             raise WrongHeader("Idempotency-Key", key, expected, "unknown")
         if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BYTES + FORM_OVERHEAD:
             at_most = UploadForm.base_fields["file"].help_text
-            fault = {"parameter": "file", "found": None, "expected": at_most, "code": "too_large"}
-            raise Refused(_("Check the parameters."), [fault])
+            raise Refused(_("Check the parameters."), [parameter_fault("file", None, at_most, "too_large")])
         data = request.query_params.copy()
         data.update(request.POST)
         file = UploadForm(data, request.FILES).checked()["file"]

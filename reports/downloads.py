@@ -15,7 +15,7 @@ from openpyxl.styles import Alignment, Font
 from openpyxl.utils import get_column_letter
 
 from credits.files import csv_text, guarded, workbook_cell
-from fintrack.api import Refused
+from fintrack.api import Refused, parameter_fault
 
 from .listing import Listing
 from .params import CSV, XLSX
@@ -44,7 +44,7 @@ def xlsx_download(report: Report, rows: list[Any], params: dict[str, Any]) -> Fi
     """Rows and totals; then a sheet with the parameters, the moment and the formula. Raise Refused."""
     if len(rows) > MAX_XLSX_ROWS:
         expected = _("csv: an XLSX file holds at most %d rows") % MAX_XLSX_ROWS
-        fault = {"parameter": "format", "found": XLSX, "expected": expected, "code": "too_many_rows"}
+        fault = parameter_fault("format", XLSX, expected, "too_many_rows")
         raise Refused(_("There are too many rows."), [fault])
     book = Workbook(write_only=True)
     sheet = book.create_sheet(report.name[:31])

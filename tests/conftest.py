@@ -61,7 +61,7 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix, t
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup, django_db_blocker) -> None:
-    """MariaDB and MySQL go on counting when a test is rolled back: far from the ids that tests choose."""
+    """Let MariaDB and MySQL, which go on counting after a rollback, give no id that a test chooses itself."""
     with django_db_blocker.unblock():
         if connection.vendor == "mysql":
             with connection.cursor() as cursor:

@@ -280,7 +280,7 @@ class TestCodes:
             ("credits?state=late&body=1e3", {"state": "invalid_choice", "body": "invalid"}),
         ],
     )
-    def test_of_parameters(self, analyst, address, codes):
+    def test_codes_of_parameters(self, analyst, address, codes):
         faults = assert_problem(analyst.get(f"/api/v1/{address}"), 400)["errors"]
         assert {fault["parameter"]: fault["code"] for fault in faults} == codes
 
@@ -312,13 +312,13 @@ class TestCodes:
             ("payments/bulk", "[1, 2]", {"/0": "invalid", "/1": "invalid"}),
         ],
     )
-    def test_of_bodies(self, editor, address, body, codes):
+    def test_codes_of_bodies(self, editor, address, body, codes):
         builders.credit("2021-06-01", pk=1)
         response = editor.post(f"/api/v1/{address}", body, content_type="application/json")
         faults = assert_problem(response, 400)["errors"]
         assert {fault["pointer"]: fault["code"] for fault in faults} == codes
 
-    def test_of_a_credit_that_has_an_earlier_payment(self, book, editor):
+    def test_code_of_a_credit_issued_after_its_first_payment(self, book, editor):
         address, day = f"/api/v1/credits/{book.credit_id}", "2021-06-03"
         changed = editor.patch(address, {"issuance_date": day}, format="json")
         (fault,) = assert_problem(changed, 400)["errors"]
@@ -332,13 +332,13 @@ class TestCodes:
             ("plans", {"period": "2021-06-01", "category": 3, "sum": 1}, "/period"),
         ],
     )
-    def test_of_what_is_there_already(self, book, editor, address, body, pointer):
+    def test_code_of_a_row_that_is_there_already(self, book, editor, address, body, pointer):
         builders.borrower(login="anna")
         response = editor.post(f"/api/v1/{address}", body, format="json")
         (fault,) = assert_problem(response, 409, "urn:fintrack:conflict:duplicate")["errors"]
         assert (fault["pointer"], fault["code"]) == (pointer, "unique")
 
-    def test_of_what_is_there_already_beside_another_fault(self, editor):
+    def test_code_of_another_fault_in_a_row_that_is_there_already(self, editor):
         body = {"login": "anna", "registration_date": "x"}
         builders.borrower(login="anna")
         faults = assert_problem(editor.post("/api/v1/borrowers", body, format="json"), 400)["errors"]
@@ -353,12 +353,12 @@ class TestTrailingSlash:
         ["/year_performance", "/plans_performance", "/user_credits/10", "/plans_insert", "/api/v1/credits"],
     )
     @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
-    def test_is_led_to_the_address_without(self, method, address):
+    def test_slash_at_the_end_redirects_to_the_address_without_it(self, method, address):
         client = APIClient(enforce_csrf_checks=True)
         response = client.generic(method, f"{address}/?year=2021&x=%2F")
         assert (response.status_code, response["Location"]) == (307, f"{address}?year=2021&x=%2F")
 
-    def test_the_answer_there_is_the_same(self, book, analyst):
+    def test_redirected_client_gets_the_same_answer(self, book, analyst):
         led = analyst.get(analyst.get("/year_performance/?year=2021")["Location"])
         assert (led.status_code, led.json()) == (200, analyst.get(YEAR).json())
 

@@ -456,7 +456,7 @@ def codes(response):
 class TestCodes:
     """Each fault has a code, by which a program tells what is wrong."""
 
-    def test_of_requests(self, editor):
+    def test_codes_of_requests_without_a_file_to_read(self, editor):
         large = upload(editor, b"x" * (3 * 2**20)).json()["errors"]
         assert [(fault["parameter"], fault["code"]) for fault in large] == [("file", "too_large")]
         text = editor.post("/plans_insert", {"file": "abc"}, format="multipart").json()["errors"]
@@ -464,7 +464,7 @@ class TestCodes:
         missing = editor.post("/plans_insert", {}, format="multipart").json()["errors"]
         assert [(fault["found"], fault["code"]) for fault in missing] == [(None, "required")]
 
-    def test_of_rows(self, editor):
+    def test_codes_of_rows_at_fault(self, editor):
         builders.plan("2021-03", Dictionary.ISSUANCE, 1)
         rows = (
             "2021-03-01,видача,1",
@@ -496,7 +496,7 @@ class TestCodes:
         ],
         ids=["no rows", "no column", "binary", "quotes", "no workbook", "too many rows"],
     )
-    def test_of_whole_files(self, editor, content, place, code):
+    def test_codes_of_files_that_cannot_be_read(self, editor, content, place, code):
         assert codes(upload(editor, content))[place] == code
 
 

@@ -263,7 +263,7 @@ class TestHeaders:
                 reference = {"$ref": "#/components/headers/X-Request-ID"}
                 assert answer["headers"]["X-Request-ID"] == reference, (path, method)
 
-    def test_of_what_is_read(self, committed, analyst, schema, told):
+    def test_headers_of_every_get_are_as_the_schema_says(self, committed, analyst, schema, told):
         credit = builders.credit("2021-06-01", borrower=builders.borrower(pk=1), pk=1)
         Payment.objects.create(pk=1, credit=credit, payment_date=date(2021, 6, 2), type_id=1, sum=1)
         Plan.objects.create(pk=1, period=date(2021, 6, 1), category_id=3, sum=1)
@@ -286,7 +286,7 @@ class TestHeaders:
             told(path, "get", 401, APIClient().get(address))
 
     @pytest.mark.parametrize("table", ["borrowers", "credits", "payments", "dictionary", "plans"])
-    def test_of_what_is_written(self, administrator, schema, told, table):
+    def test_headers_of_every_write_are_as_the_schema_says(self, administrator, schema, told, table):
         builders.credit("2020-01-01", borrower=builders.borrower(pk=31), pk=2)
         path, row_path = f"/api/v1/{table}", f"/api/v1/{table}/{{id}}"
         body = schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]
@@ -307,7 +307,7 @@ class TestHeaders:
         for method, status in (("put", 200), ("patch", 200), ("delete", 204)):
             told(row_path, method, status, send(method, made["Location"]))
 
-    def test_of_many_payments_and_of_a_file_of_plans(self, editor, told):
+    def test_headers_of_bulk_and_plans_insert_are_as_the_schema_says(self, editor, told):
         builders.credit("2021-06-01", pk=1)
         payments = [{"credit": 1, "payment_date": "2021-06-02", "type": 1, "sum": 1}]
         path, key = "/api/v1/payments/bulk", {"idempotency-key": "1"}

@@ -75,7 +75,7 @@ def test_text_is_read_as_utf_8_with_any_charset_in_the_request(in_a_test, charse
 
 
 @pytest.mark.parametrize("kind", ["a/b; c*=xyz''1", "a/b; c*=idna''%80", f"a/b; c={'x' * 9000}"])
-def test_a_kind_that_cannot_be_decoded_is_one_that_is_not_known(in_a_test, kind):
+def test_content_type_that_cannot_be_decoded_is_an_unsupported_media_type(in_a_test, kind):
     headers = {"authorization": f"Token {token()}"}
     environ = RequestFactory().post("/api/v1/dictionary", headers=headers).environ
     environ |= {"wsgi.input": BytesIO(b"{}"), "CONTENT_LENGTH": "2", "CONTENT_TYPE": kind}
