@@ -145,9 +145,9 @@ def head_of(path: Path, count: int) -> str:
 
 def bulk_create(folder: Path, stems: Iterable[str]) -> int:
     """The rows as they come, in one transaction, in batches as large as load_data's."""
-    from credits.loading import BATCH_SIZE
+    from credits.book.batches import BATCH_SIZE
+    from credits.book.writing import writing
     from credits.models import Borrower, Credit, Payment
-    from credits.writing import writing
     from plans.models import Plan
 
     models = {"users": Borrower, "credits": Credit, "payments": Payment, "plans": Plan}

@@ -21,13 +21,13 @@ from django.utils.http import content_disposition_header
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from .book_admin import REFUSED, BookAdmin, CappedPaginator, ShownRows, warn
-from .loading import SHOWN
+from .book.admin import REFUSED, BookAdmin, CappedPaginator, ShownRows, warn
+from .book.loading import SHOWN
+from .book.money import grouped
+from .book.trail import Change, Load, RowsAtFault
+from .book.undoing import NotUndone, Undoing, undo
 from .models import Borrower, Credit, Dictionary, Payment
-from .money import grouped
 from .resources import BorrowerResource, CreditResource, DictionaryResource, PaymentResource
-from .trail import Change, Load, RowsAtFault
-from .undoing import NotUndone, Undoing, undo
 
 
 class CreditInline(ShownRows):
@@ -70,7 +70,7 @@ class BorrowerAdmin(BookAdmin):
     ordering = ("-id",)
     inlines = (CreditInline,)
 
-    def shown(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+    def for_list(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         found: Any = rows
         return found.with_credits()
 
@@ -153,7 +153,7 @@ class CreditAdmin(BookAdmin):
             return rows.named(search_term.strip()), False
         return super().get_search_results(request, queryset, search_term)
 
-    def shown(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+    def for_list(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         found: Any = rows
         return found.with_payments().select_related("borrower")
 

@@ -1,6 +1,6 @@
 """The book: borrowers, their credits, the payments, and the dictionary that names kinds of money."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -13,10 +13,10 @@ from django.db.models import Count, F, Max, Min, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Greatest, Left, Lower, Round
 from django.utils.translation import gettext_lazy as _
 
-from .cells import Amount, Day
-from .money import KOPECK, MONEY, ZERO, ComparableMoneySum, MoneySum, WholeKopecks, grouped
-from .trail import Change, Load, LoadIds, RowsAtFault, Upload  # noqa: F401  # tables of this app
-from .writing import BookModel, BookQuerySet, Lock  # noqa: F401
+from .book.money import KOPECK, MONEY, ZERO, ComparableMoneySum, MoneySum, WholeKopecks, grouped
+from .book.searching import ids, same
+from .book.trail import Change, Load, LoadIds, RowsAtFault, Upload  # noqa: F401  # tables of this app
+from .book.writing import BookModel, BookQuerySet, Lock  # noqa: F401
 
 # More interest than this many times the body is doubtful; the first real book has up to 13.3 times.
 TIMES_BODY = 20
@@ -28,23 +28,6 @@ class Total:
 
     count: int = 0
     sum: Decimal = ZERO
-
-
-def ids(text: str) -> list[int]:
-    """The id that a text may be, if any."""
-    return [int(text)] if text.isascii() and text.isdigit() and len(text) < 19 else []
-
-
-def same(words: str, days: Iterable[str], amounts: Iterable[str]) -> Q:
-    """Of a row: one of its days or amounts is what the words say, written as in a file."""
-    found = Q(pk__in=())
-    if day := Day().read(words):
-        for column in days:
-            found |= Q(**{column: day})
-    if (amount := Amount(ZERO).read(words)) is not None:
-        for column in amounts:
-            found |= Q(**{column: amount})
-    return found
 
 
 class DatedQuerySet(BookQuerySet):
@@ -112,7 +95,7 @@ class ExactCharField(models.CharField):
 
 
 class BorrowerQuerySet(BookQuerySet):
-    def found(self, words: str) -> Self:
+    def search(self, words: str) -> Self:
         """Those whose id is the words, or whose login has them in it.
 
         In any case; on SQLite, which knows the case of a to z alone, other letters as they are.
@@ -207,7 +190,7 @@ class CreditQuerySet(DatedQuerySet):
         """By its id or its borrower's, or a part of the borrower's login."""
         return self.filter(self.has_name(words))
 
-    def found(self, words: str) -> Self:
+    def search(self, words: str) -> Self:
         """The same, or by one of its amounts or days."""
         days = ("issuance_date", "return_date", "actual_return_date")
         return self.filter(self.has_name(words) | same(words, days, ("body", "percent")))
@@ -216,7 +199,7 @@ class CreditQuerySet(DatedQuerySet):
     def has_name(words: str) -> Q:
         if numbers := ids(words):
             return Q(pk__in=numbers) | Q(borrower__in=numbers)
-        return Q(borrower__in=Borrower.objects.found(words))
+        return Q(borrower__in=Borrower.objects.search(words))
 
     def in_state(self, states: Collection[str], day: date) -> Self:
         """Those of any of these states of Credit.STATES on the day; one that is issued later is in none."""
@@ -348,7 +331,7 @@ class Credit(BookModel):
 
 
 class DictionaryQuerySet(BookQuerySet):
-    def found(self, words: str) -> Self:
+    def search(self, words: str) -> Self:
         return self.filter(Q(name__icontains=words) | Q(pk__in=ids(words)))
 
 
@@ -384,12 +367,12 @@ class PaymentQuerySet(DatedQuerySet):
         """Both days inclusive."""
         return self.filter(payment_date__range=(first, last))
 
-    def found(self, words: str) -> Self:
+    def search(self, words: str) -> Self:
         """By its id or its credit's, a part of the borrower's login, its amount or its day."""
         if numbers := ids(words):
             named = Q(pk__in=numbers) | Q(credit__in=numbers)
         else:
-            named = Q(credit__borrower__in=Borrower.objects.found(words))
+            named = Q(credit__borrower__in=Borrower.objects.search(words))
         return self.filter(named | same(words, [self.day], [self.amount]))
 
 

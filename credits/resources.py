@@ -4,109 +4,18 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
-from functools import cached_property
 from typing import Any
 
-from django.db.models import Min, Model
-from django.utils import timezone
+from django.db.models import Min
 from django.utils.translation import gettext_lazy as _
 from import_export.fields import Field
-from import_export.resources import ModelResource
 
-from .cells import Amount, Day, Id, Kind, Text
-from .files import Faults, Row, guarded
-from .loading import Batch, Doubtful
+from .book.batches import Batch, Doubtful
+from .book.cells import Amount, Day, Id, Kind, Text
+from .book.files import Faults
+from .book.money import KOPECK, ZERO, grouped
+from .book.resources import BookResource
 from .models import Borrower, Credit, Dictionary, Payment
-from .money import KOPECK, ZERO, grouped
-
-
-class BookResource(ModelResource):
-    """One source file <-> one table. An instance serves one load."""
-
-    # What a row is known by, and what is expected of it within one file.
-    key_column = "id"
-    key_expected = _("an id that no earlier row has")
-    owner: str | None = None  # the column of a known row that never changes
-    at_least: Any = _("at least one row")  # expected of a file that has none
-
-    # Of a file that comes in a request; load_data knows no limits.
-    max_rows = 60_000
-    max_unzipped = 100 * 2**20
-    max_marks = 5_000_000  # 60,000 rows of 7 columns of text have 3,700,000
-
-    @classmethod
-    def columns(cls) -> list[str]:
-        return [cls.fields[name].column_name for name in cls._meta.fields]
-
-    @cached_property
-    def values(self) -> list[str]:
-        """The attributes beside the key."""
-        return [field.attribute for field in self.fields.values() if field.attribute != "id"]
-
-    def instance(self, row: Row, faults: Faults) -> tuple[Model, set[str]]:
-        """The row as an unsaved instance, with None for each cell at fault; and the columns of those."""
-        values, wrong = {}, set()
-        for name in self._meta.fields:
-            field = self.fields[name]
-            try:
-                values[field.attribute] = field.clean(row.cells)
-            except ValueError as error:
-                cell = row.cells[field.column_name]
-                code = "required" if cell == "" else "invalid"
-                faults.add(row.number, field.column_name, cell, error, code)
-                values[field.attribute] = None
-                wrong.add(field.column_name)
-        return self._meta.model(**values), wrong
-
-    def shown(self, item: Model) -> list[str]:
-        """The row in the cells of a text file, in the order of columns()."""
-        return [str(self.fields[name].export(item)) for name in self._meta.fields]
-
-    def typed(self, item: Model) -> list[Any]:
-        """The same in the cells of a workbook."""
-        values = [self.fields[name].get_value(item) for name in self._meta.fields]
-        # A spreadsheet's numbers are exact to 15 digits.
-        return [str(v) if isinstance(v, int) and v >= 10**15 else guarded(v) for v in values]
-
-    @classmethod
-    def get_display_name(cls) -> str:
-        return ", ".join(cls.columns())
-
-    def prepare(self) -> None:
-        """Before the first row: what the resource must know of the database."""
-
-    def key_of(self, item: Any) -> Any:
-        """What the row is known by; None where it has none or that is at fault."""
-        return item.pk
-
-    def stored(self, items: list[Any]) -> dict[Any, Model]:
-        """{key: row} of those items that the database has already."""
-        pks = [item.pk for item in items if item.pk is not None]
-        return self._meta.model._default_manager.in_bulk(pks)
-
-    def check_known(self, batch: Batch, number: int, item: Model, stored: Model) -> None:
-        """Refuse a row whose id is known but belongs to something else."""
-        if self.owner:
-            owner = self.fields[self.owner]
-            given, known = owner.get_value(item), owner.get_value(stored)
-            if given is not None and given != known:
-                expected = _("%(known)s, which %(id)d belongs to") % {"known": known, "id": item.pk}
-                batch.refuse(number, owner.column_name, expected)
-
-    def check(self, batch: Batch) -> None:
-        """Refuse the rows that disagree with themselves, each other or the database."""
-
-    def finish(self, faults: Faults, doubtful: Doubtful) -> None:
-        """Add the faults that show only when all rows are known: those of the file, and of the database."""
-
-    def doubts(self, batch: Batch) -> Iterator[tuple[int, str, Any]]:
-        """(row, column, why it is doubtful) of what would be stored anew, and may be."""
-        columns = {field.attribute: field.column_name for field in self.fields.values()}
-        today = timezone.localdate()
-        for row in batch.compared:
-            if row.kind != "unchanged":
-                for name, reason in row.item.doubts(today):
-                    yield row.number, columns[name], reason
 
 
 class BorrowerResource(BookResource):

@@ -69,16 +69,16 @@ def record_account(instance: Any, created: bool, raw: bool, **kwargs: Any) -> No
         name: [stored.get(name), new] for name, new in now.items() if (stored.get(name) or "") != (new or "")
     }
     if created:
-        record(AccountChange.MADE, instance, fields | {"password": [None, state(instance.password)]})
+        record(AccountChange.MADE, instance, fields | {"password": [None, password_state(instance.password)]})
         see_password(instance)
         return
     if fields:
         record(AccountChange.CHANGED, instance, fields)
     if is_new_password(instance, stored.get("password"), kwargs["update_fields"]):
-        record_password(instance, state(stored["password"]))
+        record_password(instance, password_state(stored["password"]))
 
 
-def state(password: str) -> str:
+def password_state(password: str) -> str:
     """All that the trail tells of a password."""
     return "usable" if is_password_usable(password) else "unusable"
 
@@ -88,11 +88,13 @@ def is_new_password(account: Any, stored: str | None, update_fields: Collection[
     if stored is None or stored == account.password:
         return False
     rehashed = account._password is None and update_fields == {"password"}
-    return state(account.password) != state(stored) or (account.has_usable_password() and not rehashed)
+    return password_state(account.password) != password_state(stored) or (
+        account.has_usable_password() and not rehashed
+    )
 
 
 def record_password(account: User, before: str) -> None:
-    after = state(account.password)
+    after = password_state(account.password)
     if after == "unusable":
         action = AccountChange.PASSWORD_REMOVED
     elif actor()["account"] == account:

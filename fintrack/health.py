@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
-from .api import problem_response
+from .api.problems import problem_response
 
 
 def for_machines(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
@@ -39,15 +39,15 @@ def livez(request: HttpRequest) -> JsonResponse:
 def readyz(request: HttpRequest) -> JsonResponse:
     """503 where the database can't answer or isn't migrated. Without the cache all is slower, not wrong."""
     checks = {
-        "database": state(check_database),
-        "migrations": state(check_migrations),
-        "cache": state(check_cache),
+        "database": outcome(check_database),
+        "migrations": outcome(check_migrations),
+        "cache": outcome(check_cache),
     }
     ready = checks["database"] == checks["migrations"] == "ok"
     return JsonResponse(checks, status=200 if ready else 503)
 
 
-def state(check: Callable[[], None]) -> str:
+def outcome(check: Callable[[], None]) -> str:
     try:
         check()
     except Exception:  # whatever a driver raises; its text may name hosts and accounts

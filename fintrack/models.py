@@ -47,7 +47,7 @@ class IdempotencyKey(models.Model):
     def once(cls, account: Any, key: str, request: Any, act: Callable[[], Any]) -> tuple[Any, bool]:
         """What act returns for this request, now or when it was sent first; and whether it was sent before.
 
-        To be called in the transaction of the act. Raise KeyTaken.
+        To be called in the transaction of the act. Raises KeyTaken.
         """
         # DELETE by itself would wait for the rows of others, and for those who delete the same.
         old = cls.objects.filter(made__lt=timezone.now() - KEPT_FOR).select_for_update(skip_locked=True)

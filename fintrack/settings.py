@@ -84,7 +84,7 @@ MIDDLEWARE = [
     "fintrack.access.limit_body",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
-    "fintrack.tags.GZip",  # padded at random: a page's length tells nothing of its token
+    "fintrack.api.tags.GZip",  # padded at random: a page's length tells nothing of its token
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -200,16 +200,16 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["fintrack.access.MayReadBook"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "fintrack.negotiation.Negotiation",
-    "DEFAULT_SCHEMA_CLASS": "fintrack.schema.AutoSchema",
-    "DEFAULT_THROTTLE_CLASSES": ["fintrack.throttles.Accounts"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "fintrack.api.negotiation.Negotiation",
+    "DEFAULT_SCHEMA_CLASS": "fintrack.api.schema.AutoSchema",
+    "DEFAULT_THROTTLE_CLASSES": ["fintrack.api.throttles.Accounts"],
     "DEFAULT_THROTTLE_RATES": {
         "account": env.str("API_RATE", default="6000/min"),
         "stranger": "60/min",  # who shows no token, or a wrong one
         "sign_in": "20/min",  # of an address, right passwords too: a whole office may be behind it
         "own_password": "20/hour",  # of an account
     },
-    "EXCEPTION_HANDLER": "fintrack.api.problem",
+    "EXCEPTION_HANDLER": "fintrack.api.problems.problem",
     "URL_FORMAT_OVERRIDE": None,
     # Money is a number; dates are yyyy-mm-dd.
     "COERCE_DECIMAL_TO_STRING": False,
@@ -227,7 +227,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_SPLIT_REQUEST": True,
-    "POSTPROCESSING_HOOKS": ["fintrack.schema.describe_problems"],
+    "POSTPROCESSING_HOOKS": ["fintrack.api.schema.describe_problems"],
 }
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
 # The API's addresses: pages of other sites may ask them, and all their errors are problems in JSON.

@@ -17,7 +17,7 @@ from django.views.generic import FormView
 
 from .access import client_address
 from .accounts import OwnPasswordForm
-from .throttles import OwnPasswords, SignIns, Throttle
+from .api.throttles import OwnPasswords, SignIns, Throttle
 
 
 class LimitedFormView(FormView):

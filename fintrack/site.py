@@ -18,13 +18,13 @@ from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 
-from credits.book_admin import CappedPaginator
+from credits.book.admin import CappedPaginator
+from credits.book.trail import Load
 from credits.models import Borrower, Credit, Payment
-from credits.trail import Load
 from plans.models import Plan
 
 from .access import is_staff
-from .api import is_in_the_way
+from .api.problems import is_in_the_way
 
 METHODS = ["GET", "HEAD", "POST"]
 

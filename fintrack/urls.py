@@ -6,8 +6,8 @@ from credits.urls import api as credits_api
 from plans.urls import api as plans_api
 from reports.urls import api as reports_api
 
-from .api import NoSuchAddress, without_slash
-from .docs import Docs, Schema
+from .api.addresses import NoSuchAddress, without_slash
+from .api.docs import Docs, Schema
 from .health import livez, readyz
 from .sign_in import OwnPassword, SignIn
 
@@ -37,7 +37,7 @@ urlpatterns = [
     path("readyz", readyz),
 ]
 
-handler400 = "fintrack.api.bad_request"
-handler403 = "fintrack.api.permission_denied"
-handler404 = "fintrack.api.not_found"
-handler500 = "fintrack.api.server_error"
+handler400 = "fintrack.api.problems.bad_request"
+handler403 = "fintrack.api.problems.permission_denied"
+handler404 = "fintrack.api.problems.not_found"
+handler500 = "fintrack.api.problems.server_error"

@@ -12,9 +12,9 @@ from django.urls.converters import IntConverter
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from credits.book_admin import BookAdmin, warn
-from credits.money import grouped
-from credits.writing import writing
+from credits.book.admin import BookAdmin, warn
+from credits.book.money import grouped
+from credits.book.writing import writing
 from fintrack.merging import CAME_TWICE, NotStored, once, stored_once
 
 from .forms import YearForm

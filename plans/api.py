@@ -2,9 +2,9 @@
 
 from django.utils.translation import gettext_lazy as _
 
-from credits.api import BookSerializer, BookViewSet
-from fintrack.lists import RANGE, ListFilter, Pages, TextFilter, ordering
-from fintrack.schema import example
+from credits.book.api import BookSerializer, BookViewSet
+from fintrack.api.lists import RANGE, ListFilter, Pages, TextFilter, ordering
+from fintrack.api.schema import example
 
 from .models import Plan
 

@@ -10,10 +10,10 @@ from typing import Any
 from django import forms
 from django.forms import BoundField
 
-from credits.fields import AmountField
+from credits.book.fields import AmountField
+from credits.book.money import ZERO
+from credits.book.trail import Change, Record, last_touch
 from credits.models import Credit, Dictionary, Payment, Total
-from credits.money import ZERO
-from credits.trail import Change, Record, last_touch
 from fintrack.merging import MergingForm
 
 from .models import Plan

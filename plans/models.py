@@ -12,9 +12,10 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from credits.models import Dictionary, same
-from credits.money import MONEY, ZERO
-from credits.writing import BookModel, BookQuerySet
+from credits.book.money import MONEY, ZERO
+from credits.book.searching import same
+from credits.book.writing import BookModel, BookQuerySet
+from credits.models import Dictionary
 
 
 class PlanQuerySet(BookQuerySet):
@@ -26,7 +27,7 @@ class PlanQuerySet(BookQuerySet):
         """Plans whose month has begun by the day."""
         return self.filter(period__lte=day)
 
-    def found(self, words: str) -> Self:
+    def search(self, words: str) -> Self:
         """By a year or a month as people write it, 2021, 2021-06; by the first day of a month, or the sum."""
         found = same(words, ["period"], ["sum"])
         if match := re.fullmatch(r"(?!0000)([0-9]{4})(?:-([0-9]{1,2})?)?", words):

@@ -8,13 +8,14 @@ from django.db.models import Model
 from django.utils.translation import gettext_lazy as _
 from import_export.fields import Field
 
-from credits.cells import Amount, Cell, Day, Id, Kind
-from credits.files import Faults, Faulty
-from credits.loading import Batch, Seen, Source, load_file
+from credits.book.batches import Batch, Seen
+from credits.book.cells import Amount, Cell, Day, Id, Kind
+from credits.book.files import Faults, Faulty
+from credits.book.loading import Source, load_file
+from credits.book.money import ZERO
+from credits.book.resources import BookResource
+from credits.book.trail import record_refusal
 from credits.models import Dictionary
-from credits.money import ZERO
-from credits.resources import BookResource
-from credits.trail import record_refusal
 
 from .models import Plan
 
@@ -26,8 +27,8 @@ class Month(Day):
 
     expected = _("the first day of a month, dd.mm.yyyy or yyyy-mm-dd, from 1900 to 2999")
 
-    def read(self, value: Any) -> date | None:
-        day = super().read(value)
+    def parse(self, value: Any) -> date | None:
+        day = super().parse(value)
         return day if day and day.day == 1 else None
 
 
@@ -46,7 +47,7 @@ class Category(Cell):
         categories = Dictionary.objects.filter(pk__in=self.names.values()).values_list("name", "pk")
         self.names = self.names | {name.casefold(): pk for name, pk in categories}
 
-    def read(self, value: Any) -> int | None:
+    def parse(self, value: Any) -> int | None:
         return self.names.get(str(value).casefold())
 
     def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
@@ -124,7 +125,7 @@ class PlanUploadResource(AnyPlanResource):
 
 
 def insert_plans(file: BinaryIO, name: str = "") -> int:
-    """Store the plans of an uploaded file, all of them or none; how many. Raise Faulty."""
+    """Store the plans of an uploaded file, all of them or none; how many. Raises Faulty."""
 
     def insert() -> int:
         return load_file(PlanUploadResource(), file, name, Faults(limit=None)).new

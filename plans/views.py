@@ -12,9 +12,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from credits.files import Faulty
+from credits.book.files import Faulty
 from fintrack.access import MayAddPlans
-from fintrack.api import ParamsForm, Refused, WrongHeader, parameter_fault
+from fintrack.api.params import ParamsForm
+from fintrack.api.problems import Refused, WrongHeader, parameter_fault
 
 from .resources import MAX_BYTES, insert_plans
 

@@ -12,8 +12,8 @@ from typing import Any
 from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
+from credits.book.money import ZERO
 from credits.models import Borrower, Credit, Payment
-from credits.money import ZERO
 
 from .params import BorrowerField, ParamsAtToday
 from .report import Report, summed
@@ -42,7 +42,7 @@ class Row:
 
 
 def compute(borrower_id: int, today: date) -> list[Row]:
-    """Raise Http404 for an unknown borrower."""
+    """Raises Http404 for an unknown borrower."""
     borrower = Borrower.objects.filter(pk=borrower_id).first()
     if borrower is None:
         raise Http404(_("There is no borrower with the id %d.") % borrower_id)
@@ -74,7 +74,7 @@ def totals(rows: list[Row]) -> list[dict[str, Any]]:
     return [summed(rows, *amounts)]
 
 
-def page(rows: list[Row], borrower_id: int, today: date) -> dict[str, Any]:
+def page_context(rows: list[Row], borrower_id: int, today: date) -> dict[str, Any]:
     """Who it is, and the payments under each credit."""
     payments: dict[int, list[Payment]] = {row.credit_id: [] for row in rows}
     of_borrower = Payment.objects.filter(credit__borrower=borrower_id, payment_date__lte=today)
@@ -99,5 +99,5 @@ report = Report(
     row=Row,
     compute=compute,
     totals=totals,
-    page=page,
+    page_context=page_context,
 )

@@ -9,8 +9,8 @@ from django import forms
 from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 
+from credits.book.money import rounded
 from credits.models import Borrower, BorrowerQuerySet
-from credits.money import rounded
 
 from .listing import Listing, ListingParams
 
@@ -51,11 +51,11 @@ class Row:
 
 
 def find(search: str, order: str, today: date) -> BorrowerQuerySet:
-    found = Borrower.objects.found(search) if search else Borrower.objects.all()
+    found = Borrower.objects.search(search) if search else Borrower.objects.all()
     return found.with_debt(today).order_by(*ORDERS[order or "outstanding"])
 
 
-def read(borrower: Borrower, today: date) -> Row:
+def row_of(borrower: Borrower, today: date) -> Row:
     due = borrower.oldest_due
     return Row(
         borrower_id=borrower.pk,
@@ -68,4 +68,4 @@ def read(borrower: Borrower, today: date) -> Row:
     )
 
 
-listing = Listing(name="borrowers", title=_("Borrowers"), params=Params, row=Row, find=find, read=read)
+listing = Listing(name="borrowers", title=_("Borrowers"), params=Params, row=Row, find=find, row_of=row_of)

@@ -18,7 +18,7 @@ from django.core.cache import cache
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
 
-from credits.reading import snapshot
+from credits.book.reading import snapshot
 
 from .models import DataStamp
 from .report import Report
@@ -130,12 +130,12 @@ def compute_at_one_stamp(compute: Callable[[], list[Any]]) -> tuple[list[Any], s
             stamp = DataStamp.current()
             if stamp == before:
                 return compute(), stamp
-    with held() as stamp:  # the book is written so often that no snapshot is whole
+    with stamp_held() as stamp:  # the book is written so often that no snapshot is whole
         return compute(), stamp
 
 
 @contextmanager
-def held() -> Iterator[str]:
+def stamp_held() -> Iterator[str]:
     """A transaction during which no other one that writes the book can end; the stamp, which stays."""
     with transaction.atomic():
         yield DataStamp.objects.select_for_update().get().value

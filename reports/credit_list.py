@@ -59,7 +59,7 @@ def find(
     return found.prefetch_related("borrower").order_by("-issuance_date", "-pk")
 
 
-def read(credit: Credit, today: date) -> Row:
+def row_of(credit: Credit, today: date) -> Row:
     state = credit.state(today)
     return Row(
         credit_id=credit.pk,
@@ -81,6 +81,6 @@ listing = Listing(
     params=Params,
     row=Row,
     find=find,
-    read=read,
+    row_of=row_of,
     total=CreditQuerySet.total,
 )

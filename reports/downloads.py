@@ -14,8 +14,8 @@ from openpyxl import Workbook
 from openpyxl.styles import Alignment, Font
 from openpyxl.utils import get_column_letter
 
-from credits.files import csv_text, guarded, workbook_cell
-from fintrack.api import Refused, parameter_fault
+from credits.book.files import csv_text, guarded, workbook_cell
+from fintrack.api.problems import Refused, parameter_fault
 
 from .listing import Listing
 from .params import CSV, XLSX
@@ -41,7 +41,7 @@ def text_of(value: Any) -> Any:
 
 
 def xlsx_download(report: Report, rows: list[Any], params: dict[str, Any]) -> FileResponse:
-    """Rows and totals; then a sheet with the parameters, the moment and the formula. Raise Refused."""
+    """Rows and totals; then a sheet with the parameters, the moment and the formula. Raises Refused."""
     if len(rows) > MAX_XLSX_ROWS:
         expected = _("csv: an XLSX file holds at most %d rows") % MAX_XLSX_ROWS
         fault = parameter_fault("format", XLSX, expected, "too_many_rows")

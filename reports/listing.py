@@ -11,7 +11,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from credits.models import Total
-from fintrack.api import NumberField
+from fintrack.api.params import NumberField
 
 from .params import CSV, ParamsAtToday
 
@@ -42,7 +42,7 @@ def given(**lookups: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Listing:
-    """Rows of a table: find takes the cleaned filters and returns a QuerySet, read makes a row of each.
+    """Rows of a table: find takes the cleaned filters and returns a QuerySet, row_of makes a row of each.
 
     total takes the QuerySet; it is asked only where a filter is set: adding up a whole table takes long.
     """
@@ -52,7 +52,7 @@ class Listing:
     params: type[ListingParams]
     row: type
     find: Callable[..., QuerySet[Any]]
-    read: Callable[..., Any]
+    row_of: Callable[..., Any]
     total: Callable[[Any], Total | None] = lambda found: None
 
     @cached_property
@@ -60,7 +60,7 @@ class Listing:
         return [field.name for field in fields(self.row)]
 
     def rows(self, found: Iterable[Any], params: dict[str, Any]) -> Iterator[Any]:
-        return (self.read(item, params["today"]) for item in found)
+        return (self.row_of(item, params["today"]) for item in found)
 
     def page(self, found: QuerySet[Any], number: int, params: dict[str, Any]) -> tuple[list[Any], bool]:
         """The rows of a page, and whether there are more; nothing is counted."""

@@ -22,6 +22,6 @@ class DataStamp(models.Model):
 
     @classmethod
     def renew(cls) -> None:
-        """Raise RuntimeError if the row is gone."""
+        """Raises RuntimeError if the row is gone."""
         if cls.objects.update(value=secrets.token_hex(16)) != 1:
             raise RuntimeError("The data stamp must be one row. It was made by migrate.")

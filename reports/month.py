@@ -12,8 +12,8 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from credits.book.money import ZERO, percent, rounded
 from credits.models import Credit, Dictionary, Payment, Total
-from credits.money import ZERO, percent, rounded
 from plans.models import Plan
 
 from .params import MonthField, ReportParams
@@ -92,7 +92,7 @@ def totals(rows: list[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def page(rows: list[Row], month: date) -> dict[str, Any]:
+def page_context(rows: list[Row], month: date) -> dict[str, Any]:
     """The neighbours, and the last day of the book, where the lines of what is reached end."""
     return {
         "nothing": not any(totals(rows)[0].values()),
@@ -115,5 +115,5 @@ report = Report(
     row=Row,
     compute=compute,
     totals=totals,
-    page=page,
+    page_context=page_context,
 )

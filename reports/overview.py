@@ -12,8 +12,8 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
+from credits.book.money import ZERO, percent, rounded
 from credits.models import Credit, Dictionary, Payment
-from credits.money import ZERO, percent, rounded
 from plans.models import Plan
 
 from . import month as month_by_days
@@ -92,7 +92,7 @@ def row(stretch: str, kind: str, since: date, until: date, planned: dict[str, di
     )
 
 
-def page(rows: list[Row], **params: Any) -> dict[str, Any]:
+def page_context(rows: list[Row], **params: Any) -> dict[str, Any]:
     """The days and the months behind the rows, up to the date, for the charts."""
     if not rows:
         return {}
@@ -128,5 +128,5 @@ report = Report(
     row=Row,
     compute=compute,
     totals=lambda rows: [],
-    page=page,
+    page_context=page_context,
 )

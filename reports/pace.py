@@ -11,8 +11,8 @@ from decimal import Decimal
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from credits.book.money import percent, rounded
 from credits.models import Credit, Dictionary, Payment
-from credits.money import percent, rounded
 from plans.models import Plan
 
 from .params import DayField, ReportParams

@@ -6,7 +6,7 @@ from django import forms
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from fintrack.api import DateField, NumberField, ParamsForm
+from fintrack.api.params import DateField, NumberField, ParamsForm
 
 JSON, CSV, XLSX = "json", "csv", "xlsx"
 FIRST_YEAR, LAST_YEAR = 1900, 2999

@@ -61,7 +61,7 @@ def find(
     return found.prefetch_related("credit", "type").order_by("-payment_date", "-pk")
 
 
-def read(payment: Payment, today: date) -> Row:
+def row_of(payment: Payment, today: date) -> Row:
     return Row(
         payment_id=payment.pk,
         payment_date=payment.payment_date,
@@ -78,6 +78,6 @@ listing = Listing(
     params=Params,
     row=Row,
     find=find,
-    read=read,
+    row_of=row_of,
     total=PaymentQuerySet.total,
 )

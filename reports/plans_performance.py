@@ -14,8 +14,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from credits.book.money import percent
 from credits.models import Credit, Dictionary, Payment, Total
-from credits.money import percent
 from plans.models import Plan
 
 from . import pace
@@ -66,7 +66,7 @@ def totals(rows: list[Row]) -> list[dict[str, Any]]:
     return totals
 
 
-def page(rows: list[Row], check_date: date) -> dict[str, Any]:
+def page_context(rows: list[Row], check_date: date) -> dict[str, Any]:
     """The pace of the date's own month, the months before it by year, and the neighbouring month ends.
 
     Each row comes with the address of the credits or payments that it adds up.
@@ -107,7 +107,7 @@ report = Report(
     row=Row,
     compute=compute,
     totals=totals,
-    page=page,
+    page_context=page_context,
     example=(
         {"check_date": "2021-06-15"},
         Row(date(2021, 6, 1), "видача", Decimal("272000"), Decimal("145000"), Decimal("53.31")),

@@ -20,7 +20,7 @@ class Report:
 
     compute takes the cleaned parameters and returns instances of row, a frozen dataclass of dates,
     decimals, numbers, text and None. totals takes the rows and returns {column: value} for each row of
-    totals. formula tells readers how the figures are made. page takes the rows and the parameters and
+    totals. formula tells readers how the figures are made. page_context takes the rows and the parameters and
     returns what the page shows beside them. example, for the
     documentation of the API, is parameters and a row that may answer them.
     """
@@ -33,7 +33,7 @@ class Report:
     row: type
     compute: Callable[..., list[Any]]
     totals: Callable[[list[Any]], list[dict[str, Any]]]
-    page: Callable[..., dict[str, Any]] = lambda rows, **params: {}
+    page_context: Callable[..., dict[str, Any]] = lambda rows, **params: {}
     example: tuple[dict[str, Any], Any] | None = None
 
     @cached_property

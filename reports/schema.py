@@ -10,7 +10,7 @@ from django import forms
 from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
-from fintrack.schema import AutoSchema
+from fintrack.api.schema import AutoSchema
 
 from .downloads import TYPES
 from .params import BorrowerField, DayField, MonthField, YearField
@@ -67,7 +67,9 @@ class ReportSchema(AutoSchema):
         examples = []
         if self.report.example:
             row = asdict(self.report.example[1])
-            examples = [OpenApiExample("example", [{name: shown(value) for name, value in row.items()}])]
+            examples = [
+                OpenApiExample("example", [{name: example_value(value) for name, value in row.items()}])
+            ]
         row_component = ResolvedComponent(
             "".join(map(str.capitalize, self.report.name.split("_"))) + "Row",
             ResolvedComponent.SCHEMA,
@@ -116,7 +118,7 @@ def schema_of_field(field: forms.Field) -> dict[str, Any]:
     return {"type": "string"}
 
 
-def shown(value: Any) -> Any:
+def example_value(value: Any) -> Any:
     """As JSON shows it."""
     if isinstance(value, Decimal):
         return float(value)

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.dispatch import receiver
 
-from credits.writing import book_written
+from credits.book.writing import book_written
 
 from .models import DataStamp
 

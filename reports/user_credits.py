@@ -40,7 +40,7 @@ class Row:
 
 
 def compute(user_id: int, today: date) -> list[Row]:
-    """Raise Http404 for an unknown borrower."""
+    """Raises Http404 for an unknown borrower."""
     borrower = Borrower.objects.filter(pk=user_id).first()
     if borrower is None:
         raise Http404(_("There is no borrower with the id %d.") % user_id)

@@ -17,11 +17,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from credits.reading import in_batches, snapshot
+from credits.book.reading import in_batches, snapshot
 from fintrack.access import MayReadBook
-from fintrack.api import Refused, of_api
+from fintrack.api.problems import Refused, of_api
 
-from .cache import TRIES, Answer, get_or_compute, held, is_current
+from .cache import TRIES, Answer, get_or_compute, is_current, stamp_held
 from .downloads import DOWNLOADS, TYPES, csv_download
 from .listing import Listing
 from .params import CSV, JSON, XLSX, ReportParams
@@ -36,7 +36,7 @@ class ReportView:
     etag = True  # what is shown depends on the rows alone
 
     def respond(self, request: Any, form: ReportParams) -> HttpResponseBase:
-        """Raise Refused, and what computing raises."""
+        """Raises Refused, and what computing raises."""
         params = form.checked()
         kind = params.pop("format")
         kind = kind if kind in DOWNLOADS else ""
@@ -50,7 +50,7 @@ class ReportView:
         if response is None and kind:
             response = DOWNLOADS[kind](self.report, answer.rows, params)
         elif response is None:
-            response = self.shown(request, form, params, answer)
+            response = self.render_answer(request, form, params, answer)
         if etag and response.status_code < 400:
             response["ETag"] = etag
         response["Cache-Control"] = "private, no-cache"
@@ -58,7 +58,7 @@ class ReportView:
         patch_vary_headers(response, ["Authorization", "Cookie"])
         return response
 
-    def shown(
+    def render_answer(
         self, request: Any, form: ReportParams, params: dict[str, Any], answer: Answer
     ) -> HttpResponseBase:
         raise NotImplementedError
@@ -93,7 +93,9 @@ class ReportAPI(ReportView, APIView):
         )
         return form
 
-    def shown(self, request: Request, form: ReportParams, params: dict[str, Any], answer: Answer) -> Response:
+    def render_answer(
+        self, request: Request, form: ReportParams, params: dict[str, Any], answer: Answer
+    ) -> Response:
         # `?format=json` counts for more than what Accept says.
         request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
         return Response([asdict(row) for row in answer.rows])
@@ -112,32 +114,36 @@ class ReportPage(ReportView, Page):
         data.update({name: str(value) for name, value in path.items()})
         form = self.report.params(data if data or not self.asks else None)
         if not form.is_bound:
-            return self.page(request, form)
+            return self.render_page(request, form)
         try:
             return self.respond(request, form)
         except Refused as refused:
             if form.is_valid():
                 for error in refused.errors:
                     form.add_error(None, error["expected"])
-            return self.page(request, form, status=refused.status_code)
+            return self.render_page(request, form, status=refused.status_code)
 
-    def shown(
+    def render_answer(
         self, request: HttpRequest, form: ReportParams, params: dict[str, Any], answer: Answer
     ) -> HttpResponse:
         # What is shown together belongs to one state of the book.
         for _try in range(TRIES):
-            beside = self.report.page(answer.rows, **params)
+            beside = self.report.page_context(answer.rows, **params)
             if is_current(answer, self.report, params):
                 break
             answer = get_or_compute(self.report, params)
         else:
-            with held():
+            with stamp_held():
                 answer = get_or_compute(self.report, params)
-                beside = self.report.page(answer.rows, **params)
-        return self.page(request, form, rows=answer.rows, totals=self.report.totals(answer.rows), **beside)
+                beside = self.report.page_context(answer.rows, **params)
+        return self.render_page(
+            request, form, rows=answer.rows, totals=self.report.totals(answer.rows), **beside
+        )
 
-    def page(self, request: HttpRequest, form: ReportParams, status: int = 200, **shown: Any) -> HttpResponse:
-        context = {"report": self.report, "form": form, "downloads": list(DOWNLOADS), **shown}
+    def render_page(
+        self, request: HttpRequest, form: ReportParams, status: int = 200, **context: Any
+    ) -> HttpResponse:
+        context = {"report": self.report, "form": form, "downloads": list(DOWNLOADS), **context}
         return render(request, f"reports/{self.report.name}.html", context, status=status)
 
 

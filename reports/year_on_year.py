@@ -11,8 +11,8 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
+from credits.book.money import percent
 from credits.models import Credit, Payment, Total
-from credits.money import percent
 
 from .params import FIRST_YEAR, LAST_YEAR, ParamsAtToday, YearField
 from .report import Report, summed
@@ -84,7 +84,7 @@ def totals(rows: list[Row]) -> list[dict[str, Any]]:
     return [ends | changes(summed(rows, *columns))]
 
 
-def page(rows: list[Row], year: int, today: date) -> dict[str, Any]:
+def page_context(rows: list[Row], year: int, today: date) -> dict[str, Any]:
     return {
         "year": year,
         "year_before": year - 1,
@@ -105,5 +105,5 @@ report = Report(
     row=Row,
     compute=compute,
     totals=totals,
-    page=page,
+    page_context=page_context,
 )

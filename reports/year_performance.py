@@ -11,8 +11,8 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
+from credits.book.money import ZERO, percent
 from credits.models import Credit, Dictionary, Payment, Total
-from credits.money import ZERO, percent
 from plans.models import Plan
 
 from .params import FIRST_YEAR, LAST_YEAR, ReportParams, YearField
@@ -96,7 +96,7 @@ def totals(rows: list[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def page(rows: list[Row], year: int) -> dict[str, Any]:
+def page_context(rows: list[Row], year: int) -> dict[str, Any]:
     return {
         "year": year,
         "year_before": year - 1 if year > FIRST_YEAR else None,
@@ -117,7 +117,7 @@ report = Report(
     row=Row,
     compute=compute,
     totals=totals,
-    page=page,
+    page_context=page_context,
     example=(
         {"year": 2021},
         Row(

@@ -13,8 +13,8 @@ from django.db.backends.signals import connection_created
 from django.test import override_settings
 from rest_framework.test import APIClient
 
+from credits.book.writing import door
 from credits.models import Borrower, Credit, Payment
-from credits.writing import door
 from fintrack.access import ADMINISTRATOR, ANALYST, EDITOR
 from plans.models import Plan
 

@@ -16,8 +16,8 @@ from django.urls import URLResolver, get_resolver
 from knox.models import AuthToken
 from rest_framework.test import APIClient
 
+from credits.book.trail import Change, Load, RowsAtFault
 from credits.models import Dictionary, Payment
-from credits.trail import Change, Load, RowsAtFault
 from fintrack.access import ADMINISTRATOR, ANALYST, EDITOR, client_address
 from fintrack.models import AccountChange, FailedSignIn, SignInFailure
 from plans.models import Plan

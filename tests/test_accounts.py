@@ -20,14 +20,7 @@ from rest_framework.test import APIClient
 from fintrack.access import ADMINISTRATOR, ANALYST, EDITOR
 from fintrack.accounts import make_token
 from fintrack.logs import JSONFormatter
-from fintrack.models import (
-    AccountChange,
-    FailedSignIn,
-    IdempotencyKey,
-    PasswordDue,
-    SignInFailure,
-    TokenNote,
-)
+from fintrack.models import AccountChange, FailedSignIn, IdempotencyKey, PasswordDue, SignInFailure, TokenNote
 
 from . import builders
 from .sent_forms import sent_back

@@ -16,9 +16,9 @@ from django.test.utils import CaptureQueriesContext
 from knox.models import AuthToken
 from openpyxl import Workbook, load_workbook
 
-from credits import book_admin
+from credits.book import admin as book_admin
+from credits.book.trail import Change, Load, Upload
 from credits.models import Borrower, Credit, Dictionary, Payment
-from credits.trail import Change, Load, Upload
 from fintrack.access import ADMINISTRATOR, ANALYST, EDITOR
 from plans.models import Plan
 

@@ -18,7 +18,7 @@ from knox.models import AuthToken
 from openpyxl import Workbook
 from playwright.sync_api import Page, expect, sync_playwright
 
-from credits.trail import Change
+from credits.book.trail import Change
 from fintrack.access import ADMINISTRATOR, EDITOR
 from fintrack.models import FailedSignIn, SignInFailure
 

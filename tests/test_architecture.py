@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -101,6 +102,23 @@ def test_packages_import_only_in_the_allowed_directions():
 )
 def test_a_wrong_import_is_noticed(module, source, wrong):
     assert wrong_imports(source, module) == wrong
+
+
+def test_no_two_modules_import_each_other():
+    sources = modules()
+
+    def module_of(name: str) -> str:
+        """The module that an imported name is of; empty where it is not the project's."""
+        while name and name not in sources:
+            name = name.rpartition(".")[0]
+        return name
+
+    graph = {
+        module: {module_of(name) for name in imported(source, module)} - {"", module}
+        for module, source in sources.items()
+    }
+    assert {"credits.book.trail", "credits.book.writing"} <= graph["credits.models"]
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the modules of a circle
 
 
 def test_top_level_holds_what_people_expect_to_find():

@@ -177,9 +177,9 @@ def test_a_page_shows_one_state_of_the_book(committed, client_as, borrower, monk
     def page_while_somebody_pays(rows, **params):
         if len(made) < times and not connection.in_atomic_block:  # there, the other would have to wait
             made.append(builders.payment(borrower.credits.first(), "2021-06-30", "1"))
-        return borrower_report.page(rows, **params)
+        return borrower_report.page_context(rows, **params)
 
-    report = replace(borrower_report.report, page=page_while_somebody_pays)
+    report = replace(borrower_report.report, page_context=page_while_somebody_pays)
     view = resolve(f"/reports/borrowers/{borrower.pk}/").func
     monkeypatch.setitem(view.view_initkwargs, "report", report)
     page = client_as(ANALYST).get(f"/reports/borrowers/{borrower.pk}/")
@@ -197,9 +197,9 @@ def test_a_borrower_who_goes_while_the_page_is_made_is_404(committed, client_as,
 
     def page_while_the_borrower_goes(rows, **params):
         who.delete()
-        return borrower_report.page(rows, **params)
+        return borrower_report.page_context(rows, **params)
 
-    report = replace(borrower_report.report, page=page_while_the_borrower_goes)
+    report = replace(borrower_report.report, page_context=page_while_the_borrower_goes)
     address = f"/reports/borrowers/{who.pk}/"
     monkeypatch.setitem(resolve(address).func.view_initkwargs, "report", report)
     assert client_as(ANALYST).get(address).status_code == 404

@@ -23,8 +23,8 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from credits.book.writing import writing
 from credits.models import Borrower, Credit, Dictionary
-from credits.writing import writing
 from fintrack.access import ANALYST
 from reports import listing
 from reports.models import DataStamp

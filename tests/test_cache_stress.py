@@ -33,8 +33,8 @@ from django.db import Error, close_old_connections, connection, transaction
 from django.db.models.signals import post_save
 from rest_framework.test import APIClient
 
+from credits.book.writing import writing
 from credits.models import Borrower, Credit, Dictionary, Payment
-from credits.writing import writing
 from fintrack.access import ANALYST
 from plans.models import Plan
 from reports import plans_performance, views, year_performance

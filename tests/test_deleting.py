@@ -8,9 +8,9 @@ import pytest
 from django.contrib.messages import get_messages
 from rest_framework.test import APIClient
 
-from credits import deleting
+from credits.book import deleting
+from credits.book.trail import Change
 from credits.models import Credit, Dictionary, Payment
-from credits.trail import Change
 from reports.models import DataStamp
 
 from . import builders

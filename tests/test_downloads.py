@@ -10,10 +10,10 @@ import pytest
 import time_machine
 from openpyxl import load_workbook
 
-from credits.cells import Text
-from credits.files import guarded, unguarded
+from credits.book.cells import Text
+from credits.book.files import guarded, unguarded
 from credits.models import Dictionary
-from fintrack.api import Refused
+from fintrack.api.problems import Refused
 from reports import user_credits
 from reports.downloads import MAX_XLSX_ROWS, csv_download, xlsx_download
 

@@ -16,11 +16,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from openpyxl import load_workbook
 
-from credits.cells import Amount, Day
-from credits.fields import AmountField, DayField
+from credits.book.cells import Amount, Day
+from credits.book.fields import AmountField, DayField
+from credits.book.money import KOPECK, ZERO
+from credits.book.trail import Change, Load
 from credits.models import Credit, Dictionary, Payment
-from credits.money import KOPECK, ZERO
-from credits.trail import Change, Load
 from plans.models import Plan
 
 from . import builders
@@ -54,7 +54,7 @@ NO_AMOUNTS = ["1,234.50", "1.234,50", "12 34", "1e3", "NaN", "-1", "0", "0.001",
 
 @pytest.mark.parametrize("text", [*DAYS, *NO_DAYS])
 def test_a_form_reads_a_date_as_a_file_does(text):
-    read = Day().read(text.strip())
+    read = Day().parse(text.strip())
     if read:
         assert DayField().clean(text) == read
     else:
@@ -65,7 +65,7 @@ def test_a_form_reads_a_date_as_a_file_does(text):
 
 @pytest.mark.parametrize("text", [*AMOUNTS, *NO_AMOUNTS])
 def test_a_form_reads_an_amount_as_a_file_does(text):
-    read = Amount(KOPECK).read(text.strip())
+    read = Amount(KOPECK).parse(text.strip())
     assert (read is None) == (text in NO_AMOUNTS)
     field = AmountField(least=KOPECK, max_digits=14, decimal_places=2)
     if read:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from credits.cells import Amount, Day, Id, Text
-from credits.files import Fault, Faults, Row, Unreadable, read_rows
-from credits.money import KOPECK, ZERO
+from credits.book.cells import Amount, Day, Id, Text
+from credits.book.files import Fault, Faults, Row, Unreadable, read_rows
+from credits.book.money import KOPECK, ZERO
 from plans.resources import Month
 
 COLUMNS = ("id", "login")
@@ -421,7 +421,7 @@ def test_a_workbook_that_would_take_long_to_parse_is_refused_before(monkeypatch,
         SHEET,
         lambda xml: xml.replace(b"</sheetData>", more + b"</sheetData>").decode().encode(encoding),
     )
-    monkeypatch.setattr("credits.files.load_workbook", None)
+    monkeypatch.setattr("credits.book.files.load_workbook", None)
     (fault,) = unreadable(content, max_marks=10_000)
     assert found in fault.found
     assert (fault.row, fault.column) == (None, None)

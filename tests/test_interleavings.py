@@ -22,8 +22,8 @@ from django.core.management import call_command
 from django.db import OperationalError, connection, transaction
 from rest_framework.test import APIClient
 
+from credits.book.writing import writing
 from credits.models import Credit, Dictionary, Payment
-from credits.writing import writing
 from fintrack.access import EDITOR
 from plans.models import Plan
 from reports import cache as reports_cache

@@ -10,8 +10,8 @@ from html import unescape
 import pytest
 import time_machine
 
+from credits.book.money import grouped
 from credits.models import Borrower, Credit, Dictionary, Payment
-from credits.money import grouped
 from reports.listing import PAGE_SIZE
 from reports.templatetags import figures
 

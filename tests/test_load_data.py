@@ -14,7 +14,7 @@ import openpyxl
 import pytest
 from django.core.management import CommandError, call_command
 
-from credits.cells import Day
+from credits.book.cells import Day
 from credits.models import Borrower, Credit, Dictionary, Payment
 from fintrack.management.commands.load_data import RESOURCES
 from plans.models import Plan

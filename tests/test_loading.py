@@ -18,13 +18,13 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.db import OperationalError, connection
 
-from credits.files import Faults
-from credits.loading import load_file, preview_file
+from credits.book.files import Faults
+from credits.book.loading import load_file, preview_file
+from credits.book.money import grouped
+from credits.book.trail import Load, Upload
+from credits.book.writing import one_at_a_time, writing
 from credits.models import Borrower, Credit, Dictionary, Payment
-from credits.money import grouped
 from credits.resources import CreditResource, DictionaryResource
-from credits.trail import Load, Upload
-from credits.writing import one_at_a_time, writing
 from fintrack.access import EDITOR
 from plans.resources import insert_plans
 
@@ -365,7 +365,7 @@ def test_database_gives_ids_to_rows_that_have_none(editor):
 
 
 def test_rows_without_an_id_over_many_batches_leave_later_ids_alone(editor, monkeypatch):
-    monkeypatch.setattr("credits.loading.BATCH_SIZE", 2)
+    monkeypatch.setattr("credits.book.loading.BATCH_SIZE", 2)
     credit = builders.credit("2021-06-01")
     first = builders.payment(credit, "2021-06-05", 1).pk + 1
     lines = [line("", credit, 2)] * 5 + [line(first + number, credit, 3) for number in range(3)]
@@ -465,7 +465,7 @@ def test_doubtful_values_are_shown_and_stored(editor):
 
 @time_machine.travel("2021-07-01")
 def test_payments_over_what_is_owed_are_doubtful(editor, monkeypatch):
-    monkeypatch.setattr("credits.loading.BATCH_SIZE", 2)
+    monkeypatch.setattr("credits.book.loading.BATCH_SIZE", 2)
     credit, other = builders.credit("2021-06-01", 100, percent=10), builders.credit("2021-06-01", 100)
     paid(1, credit, 50)
     paid(2, credit, 20)

@@ -15,8 +15,8 @@ from rest_framework.test import APIClient
 from credits.api import PaymentViewSet
 from credits.models import Dictionary, Payment
 from fintrack.access import ANALYST, EDITOR
+from fintrack.api.throttles import Throttle
 from fintrack.logs import JSONFormatter, request_id
-from fintrack.throttles import Throttle
 
 from . import builders
 

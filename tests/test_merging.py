@@ -11,8 +11,8 @@ from django.contrib.auth.models import Group, User
 from django.contrib.messages import get_messages
 from rest_framework.test import APIClient
 
+from credits.book.trail import Change
 from credits.models import Borrower, Credit, Payment
-from credits.trail import Change
 from fintrack.access import ADMINISTRATOR, EDITOR
 from plans.models import Plan
 from reports.models import DataStamp

@@ -13,8 +13,8 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from credits.book.trail import Change
 from credits.models import Credit
-from credits.trail import Change
 from fintrack.access import ADMINISTRATOR, EDITOR
 from fintrack.models import IdempotencyKey
 from plans.models import Plan

@@ -88,7 +88,7 @@ def test_a_credit_is_in_one_state_from_its_issuance_on(day, state):
 def test_plans_are_found_by_year_month_and_sum(words, count):
     builders.plan("2021-06", Dictionary.ISSUANCE, 1500)
     builders.plan("2021-12", Dictionary.ISSUANCE, 1)
-    assert Plan.objects.found(words).count() == count
+    assert Plan.objects.search(words).count() == count
 
 
 @pytest.mark.parametrize(
@@ -119,14 +119,14 @@ def test_credits_and_payments_are_found_by_id_login_amount_and_day(words, lent, 
     names[builders.payment(big, "2021-06-15", "1500.50")] = "half"
     names[builders.payment(big, "2021-06-16", 1500)] = "1500"
     names[builders.payment(other, "2021-07-05", 1)] = "of 1500"
-    assert sorted(names[row] for row in Credit.objects.found(words)) == sorted(lent)
-    assert sorted(names[row] for row in Payment.objects.found(words)) == sorted(paid)
+    assert sorted(names[row] for row in Credit.objects.search(words)) == sorted(lent)
+    assert sorted(names[row] for row in Payment.objects.search(words)) == sorted(paid)
 
 
 @pytest.mark.parametrize("words", ["²²²²", "٣", "9" * 30, "-1"])
 @pytest.mark.parametrize("model", [Borrower, Credit, Payment, Dictionary])
 def test_what_is_no_id_is_searched_for_as_text(model, words):
-    assert list(model.objects.found(words)) == []
+    assert list(model.objects.search(words)) == []
 
 
 USUAL = {

@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
+from credits.book.money import MoneySum, percent, rounded
 from credits.models import Credit, Dictionary, Payment
-from credits.money import MoneySum, percent, rounded
 from reports.templatetags.figures import change
 
 from . import builders

@@ -8,9 +8,9 @@ import pytest
 from django.db import connection
 from django.db.models import F
 
-from credits import reading
+from credits.book import reading
+from credits.book.reading import in_batches
 from credits.models import Borrower, Credit, Payment
-from credits.reading import in_batches
 
 from . import builders
 

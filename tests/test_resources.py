@@ -14,8 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from knox.models import AuthToken
 from rest_framework.test import APIClient
 
+from credits.book.trail import Change
 from credits.models import Borrower, Credit, Dictionary, Payment
-from credits.trail import Change
 from fintrack.access import ADMINISTRATOR, EDITOR
 from fintrack.models import IdempotencyKey
 from reports.models import DataStamp

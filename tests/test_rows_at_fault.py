@@ -12,10 +12,10 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from openpyxl import Workbook
 
-from credits.loading import preview_file
+from credits.book.loading import preview_file
+from credits.book.trail import Load, RowsAtFault
 from credits.models import Payment
 from credits.resources import PaymentResource
-from credits.trail import Load, RowsAtFault
 
 from . import builders
 

@@ -6,8 +6,8 @@ import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
+from credits.book.trail import Change
 from credits.models import Borrower, Payment
-from credits.trail import Change
 from fintrack.access import EDITOR
 from reports.models import DataStamp
 

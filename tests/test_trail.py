@@ -18,9 +18,9 @@ from django.db import NotSupportedError, transaction
 from knox.models import AuthToken
 from rest_framework.test import APIClient
 
+from credits.book.trail import Change, Load
+from credits.book.writing import writing
 from credits.models import Borrower, Credit, Dictionary, Payment
-from credits.trail import Change, Load
-from credits.writing import writing
 from fintrack.access import EDITOR
 from plans.models import Plan
 

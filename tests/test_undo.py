@@ -15,12 +15,12 @@ from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 
-from credits.files import Faults
-from credits.loading import load_file
+from credits.book.files import Faults
+from credits.book.loading import load_file
+from credits.book.trail import Change, Load
+from credits.book.undoing import NotUndone, undo
 from credits.models import Borrower, Credit, Dictionary, Payment
 from credits.resources import BorrowerResource, CreditResource, DictionaryResource, PaymentResource
-from credits.trail import Change, Load
-from credits.undoing import NotUndone, undo
 from fintrack.access import EDITOR
 from plans.models import Plan
 from plans.resources import PlanResource

@@ -15,9 +15,9 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
+from credits.book.trail import Change
+from credits.book.writing import book_written, door, writing
 from credits.models import Borrower, Credit, Dictionary, Payment
-from credits.trail import Change
-from credits.writing import book_written, door, writing
 from plans.models import Plan
 from reports.models import DataStamp
 

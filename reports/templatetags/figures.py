@@ -6,7 +6,7 @@ from decimal import Decimal
 from django import template
 from django.utils.formats import number_format
 
-from credits.money import grouped
+from credits.book.money import grouped
 from reports.stretch import last_of_month
 
 register = template.Library()

@@ -13,18 +13,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from tqdm import tqdm
 
-from credits.files import Faults, Row, Unreadable, read_rows
-from credits.loading import Counts, Doubtful, Source, TableLoad
-from credits.resources import (
-    BookResource,
-    BorrowerResource,
-    CreditResource,
-    DictionaryResource,
-    Id,
-    PaymentResource,
-)
-from credits.trail import record_refusal
-from credits.writing import one_at_a_time, writing
+from credits.book.batches import Counts, Doubtful
+from credits.book.files import Faults, Row, Unreadable, read_rows
+from credits.book.loading import Source, TableLoad
+from credits.book.resources import BookResource
+from credits.book.trail import record_refusal
+from credits.book.writing import one_at_a_time, writing
+from credits.resources import BorrowerResource, CreditResource, DictionaryResource, Id, PaymentResource
 from plans.resources import PlanResource
 
 # In this order each refers only to those before it.
@@ -99,7 +94,7 @@ class Command(BaseCommand):
 
 
 def find_files(directory: Path) -> dict[str, Path]:
-    """{stem: path} of the five files. Raise CommandError unless each is there once."""
+    """{stem: path} of the five files. Raises CommandError unless each is there once."""
     if not directory.is_dir():
         raise CommandError(_("No such folder: %s") % directory)
     present = sorted(path for path in directory.iterdir() if path.suffix.lower() in SUFFIXES)

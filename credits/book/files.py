@@ -87,7 +87,7 @@ class Faults:
         if self.limit is None or len(self.listed) < self.limit:
             column = self.spelling.get(column, column) if column else None
             # What is expected is the same of many cells: it is kept once.
-            self.listed.append(Fault(row, column, shown(found), sys.intern(str(expected)), code))
+            self.listed.append(Fault(row, column, excerpt(found), sys.intern(str(expected)), code))
 
     def remark(self, text: Any) -> None:
         self.remarks.append(str(text))
@@ -112,7 +112,7 @@ class Faulty(Exception):
         self.rows = rows
 
 
-def shown(cell: Any) -> str | None:
+def excerpt(cell: Any) -> str | None:
     """A cell as people see it, long ones cut."""
     if cell is None:
         return None
@@ -208,7 +208,7 @@ def read_rows(
 
     encoding is that of a text file without a byte order mark; "" means that it is found out. max_unzipped,
     in bytes, is how large a workbook may be when unpacked, and max_marks how many tags and attributes its
-    parts may have. Raise Unreadable.
+    parts may have. Raises Unreadable.
     """
     lines = table_lines(file, columns, faults, encoding, max_unzipped, max_marks)
     number, header = find_header(lines, columns, faults)
@@ -393,7 +393,7 @@ def separator(start: str, columns: Collection[str]) -> str:
 def marks(part: IO[bytes]) -> int:
     """How many tags and attributes an XML part of a workbook has; 0 of any other part.
 
-    A parser's time grows with their number, and with the square of their length. Raise ValueError where that
+    A parser's time grows with their number, and with the square of their length. Raises ValueError where that
     has no bounds: spreadsheet programs write nothing of the kind.
     """
     count, last = 0, b""
@@ -411,7 +411,7 @@ def marks(part: IO[bytes]) -> int:
 
 
 def check_size(archive: zipfile.ZipFile, faults: Faults, max_unzipped: int, max_marks: int | None) -> None:
-    """Refuse a workbook that would take long to parse, small as it may be. Raise Unreadable."""
+    """Refuse a workbook that would take long to parse, small as it may be. Raises Unreadable."""
     unzipped = sum(entry.file_size for entry in archive.infolist())
     if unzipped > max_unzipped:
         found = f"{unzipped} bytes unpacked"

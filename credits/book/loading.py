@@ -1,27 +1,22 @@
 """From rows of a file to rows of a table: in batches, checked, compared, and stored in one transaction."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-from django.db.models import Model
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from .files import Fault, Faults, Faulty, Row, Unreadable, best_columns, read_rows, shown
+from .batches import BATCH_SIZE, Batch, Compared, Counts, Doubtful, Seen
+from .files import Fault, Faults, Faulty, Row, Unreadable, best_columns, excerpt, read_rows
+from .resources import BookResource
 from .trail import Change, Load, LoadRecord, Upload, record_refusal
-from .writing import door, one_at_a_time, writing
+from .writing import one_at_a_time, writing
 
-if TYPE_CHECKING:
-    from .resources import BookResource
-
-BATCH_SIZE = 2000
 SHOWN = 100  # rows of each kind in a preview
 
 
@@ -32,128 +27,11 @@ class Source(NamedTuple):
     digest: str = ""
 
     @classmethod
-    def of(cls, file: BinaryIO, name: str) -> Source:
+    def of(cls, file: BinaryIO, name: str) -> "Source":
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
         file.seek(0)
         return cls(name, digest)
-
-
-@dataclass
-class Counts:
-    """What a load did to one table."""
-
-    new: int = 0
-    changed: int = 0
-    unchanged: int = 0
-
-    def __bool__(self) -> bool:
-        return self.new + self.changed + self.unchanged > 0
-
-    def __str__(self) -> str:
-        return f"{self.new} new, {self.changed} changed, {self.unchanged} unchanged"
-
-
-class Doubtful:
-    """Rows of the same load that are at fault themselves: what refers to them isn't, on their account."""
-
-    def __init__(self) -> None:
-        self.ids: dict[type[Model], set[int]] = {}
-        self.unreadable: set[type[Model]] = set()
-
-    def add(self, model: type[Model], pk: int) -> None:
-        self.ids.setdefault(model, set()).add(pk)
-
-    def among(self, model: type[Model], ids: set[int]) -> set[int]:
-        return ids if model in self.unreadable else ids & self.ids.get(model, set())
-
-
-class Seen:
-    """The keys met so far. Whole numbers cost a bit each: a file may hold millions of them."""
-
-    def __init__(self) -> None:
-        self.blocks: dict[int, int] = {}
-        self.others: set[Any] = set()
-
-    def add(self, key: Any) -> bool:
-        """False if the key was there already."""
-        if not isinstance(key, int):
-            known = key in self.others
-            self.others.add(key)
-            return not known
-        block, bit = key >> 10, 1 << (key & 1023)
-        bits = self.blocks.get(block, 0)
-        self.blocks[block] = bits | bit
-        return not bits & bit
-
-
-class Compared(NamedTuple):
-    """A row that is right, beside what the database has of it; None where it is new."""
-
-    kind: str  # new, changed or unchanged
-    number: int
-    item: Any
-    stored: Any
-
-
-class Batch:
-    """Rows by their number, and what the database has of them, by key.
-
-    items are those that may be stored, read are all: there a cell at fault is None, and its column is wrong.
-    """
-
-    def __init__(self, faults: Faults, doubtful: Doubtful) -> None:
-        self.faults = faults
-        self.doubtful = doubtful
-        self.items: dict[int, Any] = {}
-        self.read: dict[int, Any] = {}
-        self.wrong: dict[int, set[str]] = {}
-        self.cells: dict[int, dict[str, Any]] = {}
-        self.stored: dict[Any, Any] = {}
-        self.unchanged: set[int] = set()  # rows that the database has as they are
-        self.compared: list[Compared] = []
-
-    def __iter__(self) -> Iterator[tuple[int, Any]]:
-        """(row number, instance) of those that may be stored, over a copy: they may be refused meanwhile."""
-        return iter(list(self.items.items()))
-
-    def add(self, row: Row, item: Model, wrong: set[str]) -> None:
-        self.read[row.number] = self.items[row.number] = item
-        self.cells[row.number] = row.cells
-        if wrong:
-            self.wrong[row.number] = wrong
-            self.leave_out(row.number)
-
-    def having(self, *columns: str) -> list[tuple[int, Any]]:
-        """(row number, instance) of all rows that are right in these columns, whatever else is wrong."""
-        return [(number, item) for number, item in self.read.items() if self.is_right(number, *columns)]
-
-    def is_right(self, number: int, *columns: str) -> bool:
-        return number not in self.wrong or self.wrong[number].isdisjoint(columns)
-
-    def refuse(self, number: int, column: str, expected: Any, code: str = "invalid") -> None:
-        """The row won't be stored. It may be refused for more than one reason."""
-        self.wrong.setdefault(number, set()).add(column)
-        self.faults.add(number, column, self.cells[number][column], expected, code)
-        self.leave_out(number)
-
-    def leave_out(self, number: int) -> None:
-        """The row won't be stored, and what refers to it isn't at fault for that."""
-        if item := self.items.pop(number, None):
-            self.doubtful.add(type(item), item.pk)
-
-    def known(self, model: type[Model], attribute: str, column: str) -> dict[int, Any]:
-        """{id: row} of those that the rows refer to by the attribute; None in place of a doubtful row.
-
-        What rows that are stored refer to is held, so that the rules are still kept when that is done.
-        """
-        referring = {number: getattr(item, attribute) for number, item in self.having(column)}
-        ids = set(referring.values())
-        doubtful = dict.fromkeys(self.doubtful.among(model, ids))
-        ids -= doubtful.keys()
-        written = {pk for number, pk in referring.items() if door.is_open and number not in self.unchanged}
-        rows: Any = model._default_manager
-        return doubtful | rows.held(ids & written) | rows.in_bulk(ids - written)
 
 
 class TableLoad:
@@ -187,7 +65,7 @@ class TableLoad:
     def run(self, rows: Iterable[Row], previewed: str | None = None) -> Counts:
         """Store the rows that are right. The caller undoes it all if there are faults.
 
-        previewed: the digest of a preview. Raise Differs, before anything is stored, if it doesn't hold.
+        previewed: the digest of a preview. Raises Differs, before anything is stored, if it doesn't hold.
         """
         without_id: list[Any] = []
         with writing(), self.record.running():
@@ -352,13 +230,13 @@ class Preview:
         for number, column, reason in sorted(self.resource.doubts(batch), key=itemgetter(0)):
             self.doubt_count += 1
             if len(self.doubts) < SHOWN:
-                self.doubts.append((number, column, shown(batch.cells[number][column]), reason))
+                self.doubts.append((number, column, excerpt(batch.cells[number][column]), reason))
 
     def show(self, row: Compared) -> None:
         rows = getattr(self, row.kind)
         if len(rows) < SHOWN:
-            after = self.resource.shown(row.item)
-            before = self.resource.shown(row.stored) if row.stored else after
+            after = self.resource.text_cells(row.item)
+            before = self.resource.text_cells(row.stored) if row.stored else after
             pairs = zip(after, before, strict=True)
             rows.append((row.number, [SeenCell(new, None if new == old else old) for new, old in pairs]))
             if row.item.pk is not None:
@@ -415,7 +293,7 @@ def load_file(
 ) -> Counts:
     """Store one file in its table, all of it or nothing.
 
-    An upload that was previewed goes with it. Raise Faulty, Differs or, if it has gone, Upload.DoesNotExist.
+    An upload that was previewed goes with it. Raises Faulty, Differs or, if it has gone, Upload.DoesNotExist.
     """
     source = Source.of(file, name)
     rows = read_file(resource, file, faults, previewed.encoding if previewed else "")

@@ -13,8 +13,8 @@ from drf_spectacular.plumbing import get_doc, is_list_serializer
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework.serializers import ModelSerializer
 
-from .api import CONFLICTS, MAX_FAULTS, MAX_JSON, PROBLEM, TooLarge, problem_of
 from .lists import AmountFilter, DayFilter, IdFilter, TextFilter
+from .problems import CONFLICTS, MAX_FAULTS, MAX_JSON, PROBLEM, TooLarge, problem_of
 from .tags import CONDITIONAL, Unmatched
 
 # What each action does with a table: a summary and a description.
@@ -231,7 +231,7 @@ class AutoSchema(SpectacularSchema):
 class FilterSchema(DjangoFilterExtension):
     """Of each filter, what it lets through and what it expects."""
 
-    target_class = "fintrack.lists.FilterBackend"
+    target_class = "fintrack.api.lists.FilterBackend"
     priority = 1
 
     def resolve_filter_field(

@@ -14,7 +14,7 @@ from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
 
 from .money import grouped
-from .trail import given_values, record_changes, record_rows, stored_values
+from .values import changed_rows, given_values, stored_values
 
 # What is beyond these is allowed, but likely a slip of the pen. A credit of the first real book has a body of
 # 5,000 at most and interest of 62,400; its payments reach 27,675. Its oldest day is in 2020.
@@ -25,6 +25,9 @@ YEARS_AHEAD = 5
 # Sent within the transaction, as the last thing before it ends: what a receiver writes is committed or
 # rolled back with the book, and what it raises undoes all.
 book_written = Signal()
+
+# Sent after each write, with `rows`, a list of ChangedRow; the sender is the model.
+rows_changed = Signal()
 
 
 class Door(threading.local):
@@ -80,14 +83,14 @@ def one_at_a_time(name: str) -> None:
 
 
 class BookQuerySet(models.QuerySet[Any]):
-    """Rows of the book: bulk operations, without signals in Django, are writings too, and recorded."""
+    """Rows of the book: bulk operations are writings too, and send rows_changed."""
 
     def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
         if kwargs.get("ignore_conflicts") or kwargs.get("update_conflicts"):
             raise NotSupportedError("The trail can't tell which rows became of these.")
         with writing():
             created = self.insert(list(objs), *args, **kwargs)
-            record_rows(self.model, [(row.pk, None, given_values(row)) for row in created])
+            rows_changed.send(self.model, rows=[(row.pk, None, given_values(row)) for row in created])
         return created
 
     def held(self, ids: Collection[Any]) -> dict[Any, Any]:
@@ -134,17 +137,17 @@ class BookQuerySet(models.QuerySet[Any]):
                 update_fields=fields,
                 unique_fields=["pk"] if named else None,
             )
-            record_changes(self.model, before, stored_values(self.model, before))
+            rows_changed.send(self.model, rows=changed_rows(before, stored_values(self.model, before)))
 
     def bulk_update(self, *args: Any, **kwargs: Any) -> Any:
         with writing():
-            return super().bulk_update(*args, **kwargs)  # by update(), which records
+            return super().bulk_update(*args, **kwargs)  # by update(), which tells what changed
 
     def update(self, **kwargs: Any) -> int:
         with writing():
             before = stored_values(self.model, self.values_list("pk", flat=True))
             updated = super().update(**kwargs)
-            record_changes(self.model, before, stored_values(self.model, before))
+            rows_changed.send(self.model, rows=changed_rows(before, stored_values(self.model, before)))
         return updated
 
     update.alters_data = True  # type: ignore[attr-defined]  # a template can't call it
@@ -153,7 +156,7 @@ class BookQuerySet(models.QuerySet[Any]):
         with writing():
             before = stored_values(self.model, self.values_list("pk", flat=True))
             deleted = super().delete()
-            record_changes(self.model, before, {})
+            rows_changed.send(self.model, rows=changed_rows(before, {}))
         return deleted
 
     delete.alters_data = True  # type: ignore[attr-defined]
@@ -181,17 +184,17 @@ class BookModel(models.Model):
             if not self._state.adding and before.get(self.pk) == given_values(self):
                 return
             super().save(*args, **kwargs)
-            record_changes(type(self), before, stored_values(type(self), [self.pk]))
+            rows_changed.send(type(self), rows=changed_rows(before, stored_values(type(self), [self.pk])))
 
     def delete(self, *args: Any, **kwargs: Any) -> Any:
         with writing():
             before = stored_values(type(self), [self.pk])
             deleted = super().delete(*args, **kwargs)
-            record_changes(type(self), before, {})
+            rows_changed.send(type(self), rows=changed_rows(before, {}))
         return deleted
 
     def clean(self) -> None:
-        """Raise ValidationError, by field: for the admin's forms and the API alike."""
+        """Raises ValidationError, by field: for the admin's forms and the API alike."""
         if faults := dict(self.faults()):
             raise ValidationError(faults)
 

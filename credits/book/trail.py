@@ -1,7 +1,7 @@
 """The trail: who loaded or changed what in the book, when, and what was there before.
 
-It is written where the book is (writing.py, loading.py), in the same transaction, so that there is no change
-without a record and no record without a change. Its tables are no part of the book.
+It hears of every change from writing.py, and of loads from loading.py, in the same transaction, so that there
+is no change without a record and no record without a change. Its tables are no part of the book.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from django.apps import apps
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models, transaction
+from django.dispatch import receiver
 from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
@@ -26,17 +27,15 @@ from django.utils.translation import gettext_lazy as _
 from fintrack.trail import actor
 
 from .files import Faults, Row, rows_at_fault
-from .money import ZERO, grouped, rounded
-
-Values = dict[str, Any]  # of a row: {field: value}
+from .money import ZERO, grouped
+from .values import ChangedRow, columns, money_fields
+from .writing import BookModel, rows_changed
 
 current_load: ContextVar["Load | None"] = ContextVar("current_load", default=None)
 
 
 def tables() -> list[tuple[str, Any]]:
     """The tables of the book, as choices."""
-    from .writing import BookModel
-
     models_ = [model for model in apps.get_models() if issubclass(model, BookModel)]
     return [(model._meta.label_lower, model._meta.verbose_name_plural) for model in models_]
 
@@ -183,7 +182,7 @@ class Change(Record):
     def __str__(self) -> str:
         return f"{self.get_table_display()} {self.object_id}: {self.get_action_display()}"
 
-    def shown(self) -> Iterator[tuple[str, Any, Any]]:
+    def readable_fields(self) -> Iterator[tuple[str, Any, Any]]:
         """(field, before, after), as people read them."""
         money = {field.attname for field in money_fields(apps.get_model(self.table))}
 
@@ -197,7 +196,7 @@ class Change(Record):
 
     def as_items(self) -> SafeString:
         """Each field with its value before and after, as items of a list."""
-        return format_html_join("", "<li>{}: {} → {}</li>", self.shown())
+        return format_html_join("", "<li>{}: {} → {}</li>", self.readable_fields())
 
 
 class Upload(models.Model):
@@ -228,49 +227,14 @@ def last_touch(row: models.Model, name: str) -> Record | None:
     return changes.filter(fields__has_key=column).first() or next(iter(loads.bringing(table, row.pk)), None)
 
 
-def columns(model: type[models.Model]) -> list[str]:
-    return [field.attname for field in model._meta.concrete_fields]
-
-
-def money_fields(model: type[models.Model]) -> list[Any]:
-    return [field for field in model._meta.concrete_fields if isinstance(field, models.DecimalField)]
-
-
-def stored_values(model: type[models.Model], pks: Iterable[Any], locking: bool = True) -> dict[Any, Values]:
-    """{pk: values} as the database has them now; locking: until the transaction ends."""
-    wanted, names = list(pks), columns(model)
-    found: dict[Any, Values] = {}
-    table = model._base_manager.select_for_update() if locking else model._base_manager.all()
-    for start in range(0, len(wanted), 500):
-        rows = table.filter(pk__in=wanted[start : start + 500])
-        found |= {row["id"]: row for row in rows.order_by().values(*names)}
-    return found
-
-
-def given_values(row: models.Model) -> Values:
-    """The values of an instance as the database will have them; an expression is what it is."""
-    values = {}
-    fields: tuple[Any, ...] = row._meta.concrete_fields
-    for field in fields:
-        value = getattr(row, field.attname)
-        if not hasattr(value, "resolve_expression"):
-            value = (field.target_field if field.is_relation else field).to_python(value)
-        values[field.attname] = rounded(value) if isinstance(value, Decimal) else value
-    return values
-
-
-def record_changes(model: type[models.Model], before: dict[Any, Values], after: dict[Any, Values]) -> None:
-    """What became of each row, by pk: in `after` alone it is new, in `before` alone it is gone."""
-    record_rows(model, ((pk, before.get(pk), after.get(pk)) for pk in before | after))
-
-
-def record_rows(model: type[models.Model], rows: Iterable[tuple[Any, Values | None, Values | None]]) -> None:
-    """(pk, before, after) of each."""
-    common = actor() | {"table": model._meta.label_lower, "load": current_load.get()}
+@receiver(rows_changed)
+def record_changes(sender: Any, rows: list[ChangedRow], **kwargs: Any) -> None:
+    """A record of each row, unless nothing changed in it."""
+    common = actor() | {"table": sender._meta.label_lower, "load": current_load.get()}
     changes = []
     for pk, old, new in rows:
         fields = {}
-        for name in columns(model):
+        for name in columns(sender):
             pair = [old and old[name], new and new[name]]
             if pair[0] != pair[1] or old is None or new is None:
                 fields[name] = pair

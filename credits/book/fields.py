@@ -20,9 +20,9 @@ class ReadAsCell(forms.Field):
         text = value.strip()
         if not text:
             return None
-        if (read := self.cell.read(text)) is None:
+        if (value := self.cell.parse(text)) is None:
             raise forms.ValidationError(_("Expected %s.") % self.cell.expected, code="invalid")
-        return read
+        return value
 
 
 class DayField(ReadAsCell, forms.DateField):

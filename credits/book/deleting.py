@@ -13,7 +13,7 @@ from django.template.response import TemplateResponse
 from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 
-from .trail import Values, columns, stored_values
+from .values import Values, columns, stored_values
 from .writing import writing
 
 MOST = 5_000  # rows at once
@@ -63,7 +63,7 @@ def delete_selected(staff: Any, request: HttpRequest, queryset: QuerySet[Any]) -
         "digest": digest_of(values),
         "sums": staff.sums(rows),
         "columns": resource.columns(),
-        "rows": [resource.shown(row) for row in rows[:SHOWN]],
+        "rows": [resource.text_cells(row) for row in rows[:SHOWN]],
         "blocked": list(blocked(rows)),
         "across": across,
         # Of all rows of a list one stands for them: the list's address says which they are.

@@ -1,25 +1,23 @@
 """An import undone, as one act: its new rows are deleted and its changed rows set back, all or none."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from decimal import Decimal
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db.models import Count, Min, Model, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from .batches import BATCH_SIZE
 from .files import Faults, Row
-from .loading import BATCH_SIZE, Source, TableLoad
+from .loading import Source, TableLoad
 from .money import ZERO
-from .trail import Change, Load, Values, stored_values
+from .resources import BookResource
+from .trail import Change, Load
+from .values import Values, stored_values
 from .writing import writing
-
-if TYPE_CHECKING:
-    from .resources import BookResource
 
 MOST = 100_000  # rows: who asks for it waits
 
@@ -73,7 +71,7 @@ class Undoing:
             self.finish(table)
 
     def run(self) -> Load:
-        """Undo the import, and return the record of that; in the caller's transaction. Raise NotUndone."""
+        """Undo the import, and return the record of that; in the caller's transaction. Raises NotUndone."""
         self.compare(locking=True)
         table = self.table_load()
         record = table.record.load
@@ -171,11 +169,11 @@ class Undoing:
                 item = items[change.object_id]
                 for name, value in values_of(self.model, change, 0).items():
                     setattr(item, name, value)
-                yield Row(item.pk, dict(zip(resource.columns(), resource.shown(item), strict=True)))
+                yield Row(item.pk, dict(zip(resource.columns(), resource.text_cells(item), strict=True)))
 
 
 def undo(load: Load, resource: type[BookResource]) -> Load:
-    """Undo the import, as one act; its record. Raise NotUndone."""
+    """Undo the import, as one act; its record. Raises NotUndone."""
     with writing():
         # Of two at the same moment the second waits here, and then meets the record of the first.
         locked = Load.objects.select_for_update().get(pk=load.pk)

@@ -50,10 +50,10 @@ from .deleting import delete_selected
 from .fields import AmountField, DayField
 from .files import Faults, Faulty, csv_text, workbook_cell
 from .loading import Differs, fitting, load_file, preview_file
-from .models import Dictionary, ids
 from .money import MoneySum
 from .reading import in_batches
 from .resources import BookResource
+from .searching import ids
 from .trail import Change, Load, Record, Upload, last_touch
 from .writing import writing
 
@@ -101,7 +101,7 @@ class BookChangeList(ChangeList):
             raise IncorrectLookupParameters from error
         staff: Any = self.model_admin
         pks = [row.pk for row in self.result_list]
-        rows = staff.shown(self.model._default_manager.filter(pk__in=pks)).in_bulk()
+        rows = staff.for_list(self.model._default_manager.filter(pk__in=pks)).in_bulk()
         self.result_list = [rows[pk] for pk in pks]
         if not self.paginator.is_capped:
             self.totals = staff.sums(self.queryset)
@@ -164,7 +164,7 @@ class UploadForm(ImportForm):
 
 
 class BookFields(BaseModelAdmin):
-    """Dates and amounts as files have them; of the kinds of money the two that fit, without pop-ups."""
+    """Dates and amounts as files have them; of limited choices those that fit, without pop-ups."""
 
     formfield_overrides = {
         models.DateField: {"form_class": DayField},
@@ -175,7 +175,7 @@ class BookFields(BaseModelAdmin):
         if isinstance(db_field, models.DecimalField):
             kwargs["least"] = max(v.limit_value for v in db_field.validators if type(v) is MinValueValidator)
         field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if db_field.related_model is Dictionary:
+        if db_field.is_relation and db_field.get_limit_choices_to():
             for pop_up in ("add", "change", "delete", "view"):
                 setattr(field.widget, f"can_{pop_up}_related", False)
             apply_limit_choices_to_to_formfield(field)
@@ -228,7 +228,7 @@ class BookAdmin(BookFields, ImportExportMixin, MergingAdmin):
             raise SuspiciousOperation("Rows are selected by their ids.")
         return super().response_action(request, queryset, *args)
 
-    def shown(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+    def for_list(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         """The rows of a page with all that the list shows of them."""
         related: Any = self.list_select_related
         return rows.select_related(*related) if related else rows
@@ -249,7 +249,7 @@ class BookAdmin(BookFields, ImportExportMixin, MergingAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         term = search_term.strip()
         rows: Any = queryset
-        return rows.found(term) if term else rows, False
+        return rows.search(term) if term else rows, False
 
     # Forms
 
@@ -273,7 +273,7 @@ class BookAdmin(BookFields, ImportExportMixin, MergingAdmin):
             now = f"{last.pk}" if last else ""
             if last and request.POST.get("seen", now) != now:
                 text = _("%(who)s changed this meanwhile (%(what)s). Look before you delete.")
-                what = ", ".join(f"{name} {old} → {new}" for name, old, new in last.shown())
+                what = ", ".join(f"{name} {old} → {new}" for name, old, new in last.readable_fields())
                 messages.error(request, text % {"who": said(last), "what": what})
                 return HttpResponseRedirect(request.path)
             return super().delete_view(request, object_id, {"seen": now} | (extra_context or {}))
@@ -486,7 +486,7 @@ class ShownRows(BookFields, admin.TabularInline):
 
 
 def text_download(resource: BookResource, rows: Iterable[Any]) -> StreamingHttpResponse:
-    lines = csv_text(resource.columns(), map(resource.shown, rows))
+    lines = csv_text(resource.columns(), map(resource.text_cells, rows))
     return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
 
 
@@ -496,7 +496,7 @@ def workbook_download(resource: BookResource, rows: Iterable[Any]) -> FileRespon
     sheet.freeze_panes = "A2"
     sheet.append(resource.columns())
     for row in rows:  # cells cost time: openpyxl gives dates their form by itself
-        values = resource.typed(row)
+        values = resource.workbook_cells(row)
         sheet.append([workbook_cell(sheet, v) if isinstance(v, Decimal) else v for v in values])
     file = TemporaryFile()  # noqa: SIM115  # the response closes it
     book.save(file)

@@ -34,16 +34,16 @@ class Cell(Widget):
     def clean(self, value: Any, row: Any = None, **kwargs: Any) -> Any:
         if value == "" and not self.required:
             return None
-        if (cleaned := self.read(value)) is None:
+        if (cleaned := self.parse(value)) is None:
             raise ValueError(self.expected)
         return cleaned
 
-    def read(self, value: Any) -> Any:
+    def parse(self, value: Any) -> Any:
         """The value, or None where the cell isn't of this kind."""
         raise NotImplementedError
 
     def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
-        """The value in a text file, as read() takes it."""
+        """The value in a text file, as parse() takes it."""
         return "" if value is None else str(value)
 
 
@@ -55,7 +55,7 @@ class Id(Cell):
         if not required:
             self.expected = _("a whole number from 1, or nothing in a new row")
 
-    def read(self, value: Any) -> int | None:
+    def parse(self, value: Any) -> int | None:
         if isinstance(value, str):
             number = int(value) if value.isascii() and value.isdigit() and len(value) < 20 else 0
         elif isinstance(value, float):
@@ -73,8 +73,8 @@ class Kind(Id):
         self.kinds = {number for number, name in kinds}
         self.expected = " or ".join(f"{number} ({name})" for number, name in kinds)
 
-    def read(self, value: Any) -> int | None:
-        number = super().read(value)
+    def parse(self, value: Any) -> int | None:
+        number = super().parse(value)
         return number if number in self.kinds else None
 
 
@@ -84,7 +84,7 @@ class Text(Cell):
         self.max_length = max_length
         self.expected = _("1 to %d characters in UTF-8, or in the encoding told") % max_length
 
-    def read(self, value: Any) -> str | None:
+    def parse(self, value: Any) -> str | None:
         text = unguarded(str(value))
         readable = text.isprintable() and "\ufffd" not in text
         return text if readable and 0 < len(text) <= self.max_length else None
@@ -96,7 +96,7 @@ class Text(Cell):
 class Day(Cell):
     expected = _("a date, dd.mm.yyyy or yyyy-mm-dd, from 1900 to 2999")
 
-    def read(self, value: Any) -> date | None:
+    def parse(self, value: Any) -> date | None:
         if isinstance(value, datetime):
             day = value.date() if value.time() == datetime.min.time() else None
         elif isinstance(value, str):
@@ -128,7 +128,7 @@ class Amount(Cell):
         self.least = least
         self.expected = _("an amount of %s or more, at most 12 digits and 2 decimals") % least
 
-    def read(self, value: Any) -> Decimal | None:
+    def parse(self, value: Any) -> Decimal | None:
         if isinstance(value, float):
             value = f"{value:.15g}"  # what a spreadsheet shows of it
         elif isinstance(value, int) and not isinstance(value, bool):

@@ -7,7 +7,7 @@ from django.utils.decorators import method_decorator
 from django.views.generic import TemplateView
 from drf_spectacular.views import SpectacularAPIView
 
-from .access import MayReadBook
+from fintrack.access import MayReadBook
 
 
 class Schema(SpectacularAPIView):

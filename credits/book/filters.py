@@ -46,7 +46,7 @@ class DayFilter(FieldListFilter):
         for name, text in self.typed.items():
             if not text:
                 continue
-            if (day := Day().read(text)) is None:
+            if (day := Day().parse(text)) is None:
                 problem = _("%(field)s, %(end)s: found %(found)s; expected %(expected)s.")
                 known = {"field": capfirst(self.title), "end": self.names[name], "expected": Day.expected}
                 messages.error(request, problem % {"found": text, **known})

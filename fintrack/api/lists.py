@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from .api import AMOUNT, MAX_ID, AmountField, DateField, NumberField, ParamsForm
+from .params import AMOUNT, MAX_ID, AmountField, DateField, NumberField, ParamsForm
 
 PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000

@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.settings import api_settings
 from rest_framework.throttling import SimpleRateThrottle
 
-from .access import client_address
+from fintrack.access import client_address
 
 logger = logging.getLogger(__name__)
 

@@ -2,52 +2,42 @@
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from decimal import Decimal
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 
-from django import forms
 from django.conf import settings
-from django.contrib.auth.decorators import login_not_required
-from django.core.exceptions import NON_FIELD_ERRORS, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import IntegrityError, OperationalError
 from django.db.models import ProtectedError
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from django.views import defaults
-from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import (
     APIException,
     AuthenticationFailed,
     MethodNotAllowed,
     NotAuthenticated,
-    NotFound,
     ParseError,
     PermissionDenied,
     Throttled,
     ValidationError,
 )
-from rest_framework.parsers import JSONParser as DRFJSONParser
-from rest_framework.permissions import IsAuthenticated
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
-from rest_framework.views import APIView, exception_handler
+from rest_framework.views import exception_handler
 
-from .access import MayReadBook
+from fintrack.access import MayReadBook
+
 from .throttles import Strangers
 
 PROBLEM = "application/problem+json"
 ADDRESSES = re.compile(settings.CORS_URLS_REGEX)
-MAX_FAULTS = 1000  # of one answer; a body of 2 MB may have 200,000
 MAX_JSON = 2 * 2**20  # bytes of a request
-MAX_ID = 2**63 - 1
-AMOUNT = r"^[0-9]{1,12}(\.[0-9]{1,2})?$"  # as text
-DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+MAX_FAULTS = 1000  # of one answer; a body of 2 MB may have 200,000
 
 # What MariaDB and MySQL say when two transactions were in each other's way: it may be tried again.
 IN_THE_WAY = {1020, 1205, 1213}
@@ -184,7 +174,7 @@ def faults_of(detail: Any, data: Any, pointer: str = "") -> Iterator[dict[str, A
                 yield from faults_of(inner, part(data, name), pointer_to(pointer, str(name)))
     else:
         for message in detail:
-            yield {"pointer": pointer, "found": found(data), "expected": message, "code": message.code}
+            yield {"pointer": pointer, "found": excerpt(data), "expected": message, "code": message.code}
 
 
 def part(data: Any, name: str | int) -> Any:
@@ -195,7 +185,7 @@ def part(data: Any, name: str | int) -> Any:
         return None
 
 
-def found(value: Any) -> str | None:
+def excerpt(value: Any) -> str | None:
     """A value of JSON as people see it, long ones cut."""
     if value is None or isinstance(value, dict | list):
         return None
@@ -229,174 +219,6 @@ def problem_response(status: HTTPStatus, **headers: str) -> HttpResponse:
     return HttpResponse(text, status=status, content_type=PROBLEM, headers=headers)
 
 
-class JSONParser(DRFJSONParser):
-    """DRF's, with a limit, and with Decimal in place of float: an amount is exact however it is written."""
-
-    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
-        if int(parser_context["request"].META.get("CONTENT_LENGTH") or 0) > MAX_JSON:
-            raise TooLarge
-        try:
-            text = stream.read().decode()
-            data = json.loads(
-                text,
-                parse_int=lambda digits: self.number(int, digits),
-                parse_float=lambda digits: self.number(Decimal, digits),
-                parse_constant=self.no_constant,
-                object_pairs_hook=self.members,
-            )
-            faults = list(self.faults(data))
-        except (ValueError, RecursionError) as error:
-            expected = _("JSON in UTF-8: %s") % error
-            faults = [{"pointer": "", "found": None, "expected": expected, "code": "parse_error"}]
-        if faults:
-            raise Refused(_("Check the body of the request."), faults)
-        return data
-
-    @staticmethod
-    def number(kind: type, digits: str) -> Any:
-        try:
-            return kind(digits)
-        except (ValueError, ArithmeticError):
-            return Misfit(digits, _("a number of ordinary size"), "invalid")
-
-    @staticmethod
-    def no_constant(name: str) -> Any:
-        raise ValueError(f"{name} is not JSON")
-
-    @staticmethod
-    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        members = dict(pairs)
-        if len(members) < len(pairs):
-            for name, times in Counter(name for name, _value in pairs).items():
-                if times > 1:
-                    members[name] = Misfit(None, _("a name that its object has once"), "repeated")
-        return members
-
-    def faults(self, data: Any, pointer: str = "") -> Iterator[dict[str, Any]]:
-        """What can't be read for what it is, at any depth."""
-        if isinstance(data, Misfit):
-            yield {
-                "pointer": pointer,
-                "found": found(data.text),
-                "expected": data.expected,
-                "code": data.code,
-            }
-        elif isinstance(data, str) and readable(data) != data:
-            misfit = Misfit(readable(data), _("text in Unicode"), "invalid")
-            yield from self.faults(misfit, pointer)
-        elif isinstance(data, dict):
-            for name, value in data.items():
-                inner = pointer_to(pointer, readable(name))
-                if readable(name) != name:
-                    yield from self.faults(Misfit(readable(name), _("text in Unicode"), "invalid"), inner)
-                yield from self.faults(value, inner)
-        elif isinstance(data, list):
-            for index, value in enumerate(data):
-                yield from self.faults(value, f"{pointer}/{index}")
-
-
-class Misfit(NamedTuple):
-    """What stands in place of a value that JSON has and Python hasn't."""
-
-    text: str | None
-    expected: Any
-    code: str
-
-
-def readable(text: str) -> str:
-    """The text; halves of surrogate pairs, which are no character, as their escapes."""
-    return text.encode(errors="backslashreplace").decode()
-
-
 def pointer_to(pointer: str, name: str) -> str:
     """The JSON pointer (RFC 6901) to what is under the name there."""
     return f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
-
-
-class PlainField(forms.Field):
-    """Text of one pattern alone: Python would also read 2_021, 1e3 and the digits of other scripts."""
-
-    pattern: str
-
-    def to_python(self, value: Any) -> Any:
-        if isinstance(value, str) and value.strip() and not re.fullmatch(self.pattern, value.strip()):
-            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
-        return super().to_python(value)
-
-
-class NumberField(PlainField, forms.IntegerField):
-    pattern = "[0-9]+"
-
-
-class AmountField(PlainField, forms.DecimalField):
-    pattern = AMOUNT
-
-
-class DateField(PlainField, forms.DateField):
-    """A day as yyyy-mm-dd."""
-
-    pattern = DAY
-    input_formats = ("%Y-%m-%d",)
-
-
-class ParamsForm(forms.Form):
-    """The parameters of one question. A field's help_text says what it expects, in errors too."""
-
-    data: QueryDict
-    strict = False  # an optional parameter that is named must have a value
-
-    def clean(self) -> None:
-        for fault in self.misplaced():
-            self.add_error(None, _("%(parameter)s: expected %(expected)s") % fault)
-
-    def given(self, name: str) -> list[str]:
-        """What was sent under the name: texts, and names of files."""
-        files = self.files.getlist(name) if self.files else []
-        return [*self.data.getlist(name), *(str(file.name) for file in files)]
-
-    def misplaced(self) -> list[dict[str, Any]]:
-        """The parameters that the form doesn't know, or that are given twice or empty."""
-        faults = []
-        for name in dict.fromkeys([*self.data, *self.files]):
-            given, field = self.given(name), self.fields.get(name)
-            if field is None:
-                known = _("one of these parameters: %(names)s") % {"names": ", ".join(self.fields)}
-                expected = known if self.fields else _("no parameters")
-                faults.append(parameter_fault(name, given[-1], expected, "unknown"))
-            elif len(given) > 1 and not isinstance(field, forms.MultipleChoiceField):
-                faults.append(parameter_fault(name, ", ".join(given), _("one value"), "repeated"))
-            elif self.strict and not field.required and name not in self.errors and not given[0].strip():
-                faults.append(parameter_fault(name, given[0], field.help_text, "required"))
-        return faults
-
-    def checked(self) -> dict[str, Any]:
-        """The cleaned parameters. Raise Refused, which lists what is wrong with each."""
-        faults = self.misplaced()
-        for name, errors in self.errors.as_data().items():
-            if name != NON_FIELD_ERRORS:
-                given, expected = next(reversed(self.given(name)), None), self.fields[name].help_text
-                # To Django a file is missing where a text is sent in its place.
-                code = "invalid" if given and errors[0].code == "required" else errors[0].code
-                faults.append(parameter_fault(name, given, expected, code))
-        if faults:
-            raise Refused(_("Check the parameters."), faults)
-        return self.cleaned_data
-
-
-class NoSuchAddress(APIView):
-    """What is asked for under the API's root and isn't there."""
-
-    permission_classes = [IsAuthenticated]
-    schema = None
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
-        raise NotFound
-
-
-@csrf_exempt
-@login_not_required
-def without_slash(request: HttpRequest, address: str) -> HttpResponse:
-    """Redirect to the address without the slash at its end, as the original service did; the method stays."""
-    path, mark, query = request.get_full_path().partition("?")
-    return HttpResponseRedirect(f"{path.rstrip('/')}{mark}{query}", preserve_request=True)

@@ -17,7 +17,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
-from .api import WrongHeader, of_api
+from .problems import WrongHeader, of_api
 
 TAG = r'(?:W/)?"[!#-~\x80-\xff]*"'
 TAGS = re.compile(rf"\s*(\*|{TAG}(\s*,\s*{TAG})*)\s*")
@@ -70,7 +70,7 @@ def tag_of(row: Any) -> str:
 
 
 def check_if_match(request: Request, row: Any) -> None:
-    """Raise Unmatched if the request is about another state of the row, WrongHeader if nobody can tell."""
+    """Raises Unmatched if the request is about another state of the row, WrongHeader if nobody can tell."""
     given = request.headers.get("If-Match")
     if given is None:
         return

@@ -1,0 +1,131 @@
+"""The rows of a file in batches, beside what the database has of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from django.db.models import Model
+
+from .files import Faults, Row
+from .writing import door
+
+BATCH_SIZE = 2000
+
+
+@dataclass
+class Counts:
+    """What a load did to one table."""
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+
+    def __bool__(self) -> bool:
+        return self.new + self.changed + self.unchanged > 0
+
+    def __str__(self) -> str:
+        return f"{self.new} new, {self.changed} changed, {self.unchanged} unchanged"
+
+
+class Doubtful:
+    """Rows of the same load that are at fault themselves: what refers to them isn't, on their account."""
+
+    def __init__(self) -> None:
+        self.ids: dict[type[Model], set[int]] = {}
+        self.unreadable: set[type[Model]] = set()
+
+    def add(self, model: type[Model], pk: int) -> None:
+        self.ids.setdefault(model, set()).add(pk)
+
+    def among(self, model: type[Model], ids: set[int]) -> set[int]:
+        return ids if model in self.unreadable else ids & self.ids.get(model, set())
+
+
+class Seen:
+    """The keys met so far. Whole numbers cost a bit each: a file may hold millions of them."""
+
+    def __init__(self) -> None:
+        self.blocks: dict[int, int] = {}
+        self.others: set[Any] = set()
+
+    def add(self, key: Any) -> bool:
+        """False if the key was there already."""
+        if not isinstance(key, int):
+            known = key in self.others
+            self.others.add(key)
+            return not known
+        block, bit = key >> 10, 1 << (key & 1023)
+        bits = self.blocks.get(block, 0)
+        self.blocks[block] = bits | bit
+        return not bits & bit
+
+
+class Compared(NamedTuple):
+    """A row that is right, beside what the database has of it; None where it is new."""
+
+    kind: str  # new, changed or unchanged
+    number: int
+    item: Any
+    stored: Any
+
+
+class Batch:
+    """Rows by their number, and what the database has of them, by key.
+
+    items are those that may be stored, read are all: there a cell at fault is None, and its column is wrong.
+    """
+
+    def __init__(self, faults: Faults, doubtful: Doubtful) -> None:
+        self.faults = faults
+        self.doubtful = doubtful
+        self.items: dict[int, Any] = {}
+        self.read: dict[int, Any] = {}
+        self.wrong: dict[int, set[str]] = {}
+        self.cells: dict[int, dict[str, Any]] = {}
+        self.stored: dict[Any, Any] = {}
+        self.unchanged: set[int] = set()  # rows that the database has as they are
+        self.compared: list[Compared] = []
+
+    def __iter__(self) -> Iterator[tuple[int, Any]]:
+        """(row number, instance) of those that may be stored, over a copy: they may be refused meanwhile."""
+        return iter(list(self.items.items()))
+
+    def add(self, row: Row, item: Model, wrong: set[str]) -> None:
+        self.read[row.number] = self.items[row.number] = item
+        self.cells[row.number] = row.cells
+        if wrong:
+            self.wrong[row.number] = wrong
+            self.leave_out(row.number)
+
+    def having(self, *columns: str) -> list[tuple[int, Any]]:
+        """(row number, instance) of all rows that are right in these columns, whatever else is wrong."""
+        return [(number, item) for number, item in self.read.items() if self.is_right(number, *columns)]
+
+    def is_right(self, number: int, *columns: str) -> bool:
+        return number not in self.wrong or self.wrong[number].isdisjoint(columns)
+
+    def refuse(self, number: int, column: str, expected: Any, code: str = "invalid") -> None:
+        """The row won't be stored. It may be refused for more than one reason."""
+        self.wrong.setdefault(number, set()).add(column)
+        self.faults.add(number, column, self.cells[number][column], expected, code)
+        self.leave_out(number)
+
+    def leave_out(self, number: int) -> None:
+        """The row won't be stored, and what refers to it isn't at fault for that."""
+        if item := self.items.pop(number, None):
+            self.doubtful.add(type(item), item.pk)
+
+    def known(self, model: type[Model], attribute: str, column: str) -> dict[int, Any]:
+        """{id: row} of those that the rows refer to by the attribute; None in place of a doubtful row.
+
+        What rows that are stored refer to is held, so that the rules are still kept when that is done.
+        """
+        referring = {number: getattr(item, attribute) for number, item in self.having(column)}
+        ids = set(referring.values())
+        doubtful = dict.fromkeys(self.doubtful.among(model, ids))
+        ids -= doubtful.keys()
+        written = {pk for number, pk in referring.items() if door.is_open and number not in self.unchanged}
+        rows: Any = model._default_manager
+        return doubtful | rows.held(ids & written) | rows.in_bulk(ids - written)

@@ -1,0 +1,48 @@
+"""The values of rows: as the database has them, and as an instance brings them."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+from django.db import models
+
+from .money import rounded
+
+Values = dict[str, Any]  # of a row: {field: value}
+ChangedRow = tuple[Any, Values | None, Values | None]  # pk, before, after; None where there is no row
+
+
+def columns(model: type[models.Model]) -> list[str]:
+    return [field.attname for field in model._meta.concrete_fields]
+
+
+def money_fields(model: type[models.Model]) -> list[Any]:
+    return [field for field in model._meta.concrete_fields if isinstance(field, models.DecimalField)]
+
+
+def stored_values(model: type[models.Model], pks: Iterable[Any], locking: bool = True) -> dict[Any, Values]:
+    """{pk: values} as the database has them now; locking: until the transaction ends."""
+    wanted, names = list(pks), columns(model)
+    found: dict[Any, Values] = {}
+    table = model._base_manager.select_for_update() if locking else model._base_manager.all()
+    for start in range(0, len(wanted), 500):
+        rows = table.filter(pk__in=wanted[start : start + 500])
+        found |= {row["id"]: row for row in rows.order_by().values(*names)}
+    return found
+
+
+def given_values(row: models.Model) -> Values:
+    """The values of an instance as the database will have them; an expression is what it is."""
+    values = {}
+    fields: tuple[Any, ...] = row._meta.concrete_fields
+    for field in fields:
+        value = getattr(row, field.attname)
+        if not hasattr(value, "resolve_expression"):
+            value = (field.target_field if field.is_relation else field).to_python(value)
+        values[field.attname] = rounded(value) if isinstance(value, Decimal) else value
+    return values
+
+
+def changed_rows(before: dict[Any, Values], after: dict[Any, Values]) -> list[ChangedRow]:
+    """The rows of both, by pk: in `after` alone a row is new, in `before` alone it is gone."""
+    return [(pk, before.get(pk), after.get(pk)) for pk in before | after]
