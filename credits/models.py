@@ -1,7 +1,6 @@
 """The book: borrowers, their credits, the payments, and the dictionary that names kinds of money."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Self
@@ -9,25 +8,18 @@ from typing import Any, Self
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import Count, F, Max, Min, OuterRef, Q, Subquery
-from django.db.models.functions import Coalesce, Greatest, Left, Lower, Round
+from django.db.models import Count, F, Min, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce, Greatest, Lower, Round
 from django.utils.translation import gettext_lazy as _
 
 from .book.money import KOPECK, MONEY, ZERO, ComparableMoneySum, MoneySum, WholeKopecks, grouped
 from .book.searching import ids, same
 from .book.trail import Change, Load, LoadIds, RowsAtFault, Upload  # noqa: F401  # tables of this app
 from .book.writing import BookModel, BookQuerySet, Lock  # noqa: F401
+from .totals import DailyTotal, Total  # noqa: F401
 
 # More interest than this many times the body is doubtful; the first real book has up to 13.3 times.
 TIMES_BODY = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Total:
-    """How many issuances or payments, and their sum."""
-
-    count: int = 0
-    sum: Decimal = ZERO
 
 
 class DatedQuerySet(BookQuerySet):
@@ -55,18 +47,6 @@ class DatedQuerySet(BookQuerySet):
             rows = self.filter(**{f"{field_name}__gte": following})
         return found if order == "ASC" else found[::-1]
 
-    def by_month(self) -> dict[str, Total]:
-        """{"2021-06": Total} for the months that have a row.
-
-        A date read as text begins with its month on every database; TruncMonth would call Python for
-        each row on SQLite.
-        """
-        return self.annotate(month=Left(self.day, 7)).totals_by("month")
-
-    def by_day(self) -> dict[date, Total]:
-        """{day: Total} for the days that have a row."""
-        return self.totals_by(self.day)
-
     def total(self) -> Total:
         """Of all rows."""
         return Total(**self.aggregate(count=Count("pk"), sum=MoneySum(self.amount)))
@@ -74,14 +54,6 @@ class DatedQuerySet(BookQuerySet):
     def first_day(self) -> date | None:
         """The first day that has a row."""
         return self.aggregate(first=Min(self.day))["first"]
-
-    def last_day(self, until: date) -> date | None:
-        """The last day, by then, that has a row."""
-        return self.filter(**{f"{self.day}__lte": until}).aggregate(last=Max(self.day))["last"]
-
-    def totals_by(self, column: str) -> dict[Any, Total]:
-        rows = self.values_list(column).order_by(column).annotate(Count("pk"), MoneySum(self.amount))
-        return {value: Total(count, amount) for value, count, amount in rows}
 
 
 class ExactCharField(models.CharField):
@@ -165,10 +137,6 @@ def returned_after(day: date) -> Q:
 class CreditQuerySet(DatedQuerySet):
     day = "issuance_date"
     amount = "body"
-
-    def issued_between(self, first: date, last: date) -> Self:
-        """Both days inclusive."""
-        return self.filter(issuance_date__range=(first, last))
 
     def open_at(self, day: date) -> Self:
         """Issued by the day and not returned by it."""
@@ -363,10 +331,6 @@ class PaymentQuerySet(DatedQuerySet):
     day = "payment_date"
     amount = "sum"
 
-    def paid_between(self, first: date, last: date) -> Self:
-        """Both days inclusive."""
-        return self.filter(payment_date__range=(first, last))
-
     def search(self, words: str) -> Self:
         """By its id or its credit's, a part of the borrower's login, its amount or its day."""
         if numbers := ids(words):
@@ -405,7 +369,7 @@ class Payment(BookModel):
         verbose_name = _("payment")
         verbose_name_plural = _("payments")
         indexes = [
-            models.Index(fields=["payment_date", "sum"], name="payment_paid"),
+            models.Index(fields=["payment_date", "type", "sum"], name="payment_by_day"),
             models.Index(fields=["payment_date", "id"], name="payment_in_order"),
             models.Index(fields=["credit", "type", "payment_date", "sum"], name="payment_of_credit"),
         ]

@@ -21,6 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from credits.book.admin import CappedPaginator
 from credits.book.trail import Load
 from credits.models import Borrower, Credit, Payment
+from credits.totals import DailyTotal
 from plans.models import Plan
 
 from .access import is_staff
@@ -94,8 +95,8 @@ def dashboard() -> dict[str, Any]:
             (label, f"{reverse(f'admin:{table}_changelist')}{query}", counted_up(rows))
             for label, table, query, rows in counted
         ],
-        "last_issuance": Credit.objects.last_day(today),
-        "last_payment": Payment.objects.last_day(today),
+        "last_issuance": DailyTotal.objects.issued().last_day(today),
+        "last_payment": DailyTotal.objects.collected().last_day(today),
         "loads": Load.objects.last_ones(10),
         "this_year": today.year,
     }

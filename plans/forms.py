@@ -13,7 +13,8 @@ from django.forms import BoundField
 from credits.book.fields import AmountField
 from credits.book.money import ZERO
 from credits.book.trail import Change, Record, last_touch
-from credits.models import Credit, Dictionary, Payment, Total
+from credits.models import Dictionary
+from credits.totals import DailyTotal, Total
 from fintrack.merging import MergingForm
 
 from .models import Plan
@@ -97,8 +98,8 @@ class YearForm(MergingForm, forms.Form):
         planned = {(p.category_id, p.period.month): p.sum for p in self.plans_of(before)}
         year = (date(before, 1, 1), date(before, 12, 31))
         done = {
-            Dictionary.ISSUANCE: Credit.objects.issued_between(*year).by_month(),
-            Dictionary.COLLECTION: Payment.objects.paid_between(*year).by_month(),
+            Dictionary.ISSUANCE: DailyTotal.objects.issued().between(*year).by_month(),
+            Dictionary.COLLECTION: DailyTotal.objects.collected().between(*year).by_month(),
         }
         return [
             (

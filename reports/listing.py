@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from credits.models import Total
+from credits.totals import Total
 from fintrack.api.params import NumberField
 
 from .params import CSV, ParamsAtToday

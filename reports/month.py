@@ -13,7 +13,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from credits.book.money import ZERO, percent, rounded
-from credits.models import Credit, Dictionary, Payment, Total
+from credits.models import Dictionary
+from credits.totals import DailyTotal, Total
 from plans.models import Plan
 
 from .params import MonthField, ReportParams
@@ -46,8 +47,8 @@ def compute(month: date) -> list[Row]:
     """A row for each day of the month; month is its first day."""
     last = last_of_month(month)
     days = last.day
-    issued = Credit.objects.issued_between(month, last).by_day()
-    collected = Payment.objects.paid_between(month, last).by_day()
+    issued = DailyTotal.objects.issued().between(month, last).by_day()
+    collected = DailyTotal.objects.collected().between(month, last).by_day()
     plans = Plan.objects.between(month, month).by_month().get(f"{month:%Y-%m}", {})
     issuance_plan = plans.get(Dictionary.ISSUANCE, ZERO)
     collection_plan = plans.get(Dictionary.COLLECTION, ZERO)

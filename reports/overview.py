@@ -13,7 +13,8 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from credits.book.money import ZERO, percent, rounded
-from credits.models import Credit, Dictionary, Payment
+from credits.models import Dictionary
+from credits.totals import DailyTotal
 from plans.models import Plan
 
 from . import month as month_by_days
@@ -65,9 +66,9 @@ def compute(check_date: date | None, today: date) -> list[Row]:
 
 def row(stretch: str, kind: str, since: date, until: date, planned: dict[str, dict[int, Decimal]]) -> Row:
     category = Dictionary.ISSUANCE if kind == ISSUANCE else Dictionary.COLLECTION
-    between = Credit.objects.issued_between if kind == ISSUANCE else Payment.objects.paid_between
-    actual = between(since, until).total()
-    before = between(a_year_before(since), a_year_before(until)).total().sum
+    totals = DailyTotal.objects.issued() if kind == ISSUANCE else DailyTotal.objects.collected()
+    actual = totals.between(since, until).total()
+    before = totals.between(a_year_before(since), a_year_before(until)).total().sum
     now = f"{until:%Y-%m}"
     plans = {month: of_month[category] for month, of_month in planned.items() if category in of_month}
     plan_now = plans.get(now, ZERO)

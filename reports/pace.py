@@ -12,7 +12,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from credits.book.money import percent, rounded
-from credits.models import Credit, Dictionary, Payment
+from credits.models import Dictionary
+from credits.totals import DailyTotal
 from plans.models import Plan
 
 from .params import DayField, ReportParams
@@ -46,8 +47,8 @@ def compute(check_date: date) -> list[Row]:
     month = check_date.replace(day=1)
     elapsed, days = check_date.day, last_of_month(month).day
     actual = {
-        Dictionary.ISSUANCE: Credit.objects.issued_between(month, check_date).total().sum,
-        Dictionary.COLLECTION: Payment.objects.paid_between(month, check_date).total().sum,
+        Dictionary.ISSUANCE: DailyTotal.objects.issued().between(month, check_date).total().sum,
+        Dictionary.COLLECTION: DailyTotal.objects.collected().between(month, check_date).total().sum,
     }
     rows = []
     for plan in Plan.objects.between(month, month).in_order().select_related("category"):

@@ -15,7 +15,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from credits.book.money import percent
-from credits.models import Credit, Dictionary, Payment, Total
+from credits.models import Dictionary
+from credits.totals import DailyTotal, Total
 from plans.models import Plan
 
 from . import pace
@@ -46,8 +47,8 @@ def compute(check_date: date) -> list[Row]:
         return []
     first = plans[0].period
     actual = {
-        Dictionary.ISSUANCE: Credit.objects.issued_between(first, check_date).by_month(),
-        Dictionary.COLLECTION: Payment.objects.paid_between(first, check_date).by_month(),
+        Dictionary.ISSUANCE: DailyTotal.objects.issued().between(first, check_date).by_month(),
+        Dictionary.COLLECTION: DailyTotal.objects.collected().between(first, check_date).by_month(),
     }
     rows = []
     for plan in plans:

@@ -3,13 +3,12 @@
 from calendar import monthrange
 from datetime import date, timedelta
 
-from credits.models import Credit, Payment
+from credits.totals import DailyTotal
 
 
 def last_day_of_book(today: date) -> date | None:
     """The last day that has an issuance or a payment, never after today."""
-    days = (Credit.objects.last_day(today), Payment.objects.last_day(today))
-    return max(filter(None, days), default=None)
+    return DailyTotal.objects.last_day(today)
 
 
 def last_of_month(day: date) -> date:

@@ -12,7 +12,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from credits.book.money import percent
-from credits.models import Credit, Payment, Total
+from credits.totals import DailyTotal, Total
 
 from .params import FIRST_YEAR, LAST_YEAR, ParamsAtToday, YearField
 from .report import Report, summed
@@ -45,10 +45,10 @@ def compute(year: int, today: date) -> list[Row]:
         return []
     until = min(until, date(year, 12, 31))
     first, first_before, until_before = date(year, 1, 1), date(year - 1, 1, 1), a_year_before(until)
-    issued = Credit.objects.issued_between(first, until).by_month()
-    collected = Payment.objects.paid_between(first, until).by_month()
-    issued_before = Credit.objects.issued_between(first_before, until_before).by_month()
-    collected_before = Payment.objects.paid_between(first_before, until_before).by_month()
+    issued = DailyTotal.objects.issued().between(first, until).by_month()
+    collected = DailyTotal.objects.collected().between(first, until).by_month()
+    issued_before = DailyTotal.objects.issued().between(first_before, until_before).by_month()
+    collected_before = DailyTotal.objects.collected().between(first_before, until_before).by_month()
     rows = []
     for number in range(1, until.month + 1):
         month, before = f"{year}-{number:02}", f"{year - 1}-{number:02}"

@@ -12,7 +12,8 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from credits.book.money import ZERO, percent
-from credits.models import Credit, Dictionary, Payment, Total
+from credits.models import Dictionary
+from credits.totals import DailyTotal, Total
 from plans.models import Plan
 
 from .params import FIRST_YEAR, LAST_YEAR, ReportParams, YearField
@@ -45,8 +46,8 @@ class Row:
 
 def compute(year: int) -> list[Row]:
     first, last = date(year, 1, 1), date(year, 12, 31)
-    issued = Credit.objects.issued_between(first, last).by_month()
-    collected = Payment.objects.paid_between(first, last).by_month()
+    issued = DailyTotal.objects.issued().between(first, last).by_month()
+    collected = DailyTotal.objects.collected().between(first, last).by_month()
     planned = Plan.objects.between(first, last).by_month()
     issued_in_year = sum((total.sum for total in issued.values()), ZERO)
     collected_in_year = sum((total.sum for total in collected.values()), ZERO)

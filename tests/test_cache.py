@@ -324,8 +324,8 @@ STAMP = ["reports_datastamp"]
 # Looked up; then read before the snapshot and in it.
 AT_ONE_STAMP = [*STAMP, *STAMP, "BEGIN", *(["SET", "START"] if MYSQL else []), *STAMP]
 COMPUTED = {
-    "year_performance": ["credits_credit", "credits_payment", "plans_plan"],
-    "plans_performance": ["plans_plan", "credits_credit", "credits_payment"],
+    "year_performance": ["book_daily_total", "book_daily_total", "plans_plan"],
+    "plans_performance": ["plans_plan", "book_daily_total", "book_daily_total"],
     "user_credits": ["credits_borrower", "credits_credit"],
 }
 

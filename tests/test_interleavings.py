@@ -167,7 +167,7 @@ def test_a_commit_after_the_snapshot_began_is_not_in_the_answer(write_elsewhere)
     assert (figures(later), later.hit) == (NEW, False)
 
 
-@pytest.mark.parametrize("table", ["credits_credit", "credits_payment"])
+@pytest.mark.parametrize("table", ["book_daily_total", "plans_plan"])
 def test_a_commit_between_the_queries_of_a_computation_is_in_none_of_them(write_elsewhere, table):
     written = []
 
@@ -277,7 +277,7 @@ def test_what_is_rolled_back_was_never_there(elsewhere, around):
 @each_moment
 def test_a_commit_of_what_was_open_when_the_computation_began_is_not_in_it(elsewhere, around):
     writer = Open(elsewhere, around)
-    with around_query(lambda sql: "credits_credit" in sql, before=writer.end):
+    with around_query(lambda sql: "book_daily_total" in sql, before=writer.end):
         answer = ask()
     later = ask()
     assert (figures(answer), figures(later), later.hit) == (OLD, NEW, False)

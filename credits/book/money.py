@@ -28,10 +28,17 @@ def percent(part: Decimal, whole: Decimal) -> Decimal | None:
 
 
 class WholeKopecks(models.DecimalField):
-    """A sum as a database hands it out: whole kopecks from SQLite, amounts from the others."""
+    """A sum, exact beyond the 15 digits of SQLite's numbers: whole kopecks there, an amount elsewhere."""
 
     def get_internal_type(self) -> str:
         return "WholeKopecks"  # Django cuts what SQLite returns for a DecimalField to 15 digits
+
+    def db_type(self, connection: Any) -> str:
+        return (
+            "bigint"
+            if connection.vendor == "sqlite"
+            else f"numeric({self.max_digits}, {self.decimal_places})"
+        )
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Decimal:
         if value is None:

@@ -18,6 +18,7 @@ def snapshot() -> Iterator[None]:
         yield
     elif connection.vendor == "sqlite":
         database: Any = connection
+        database.ensure_connection()  # which sets the mode
         mode, database.transaction_mode = database.transaction_mode, "DEFERRED"
         try:
             with transaction.atomic():

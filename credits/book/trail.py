@@ -228,11 +228,11 @@ def last_touch(row: models.Model, name: str) -> Record | None:
 
 
 @receiver(rows_changed)
-def record_changes(sender: Any, rows: list[ChangedRow], **kwargs: Any) -> None:
-    """A record of each row, unless nothing changed in it."""
+def record_changes(sender: Any, rows: list[ChangedRow] | None, **kwargs: Any) -> None:
+    """A record of each row, unless nothing changed in it or its table was emptied for a load."""
     common = actor() | {"table": sender._meta.label_lower, "load": current_load.get()}
     changes = []
-    for pk, old, new in rows:
+    for pk, old, new in rows or []:
         fields = {}
         for name in columns(sender):
             pair = [old and old[name], new and new[name]]

@@ -1,4 +1,4 @@
-"""The one door to the book: whoever changes a source table does it inside `with writing():`."""
+"""The one door to the book: all writes must happen inside `with writing():`."""
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -22,17 +22,23 @@ MUCH = Decimal(1_000_000)
 FIRST_YEAR = 2000
 YEARS_AHEAD = 5
 
-# Sent within the transaction, as the last thing before it ends: what a receiver writes is committed or
-# rolled back with the book, and what it raises undoes all.
-book_written = Signal()
+# Signals. Receivers run inside the transaction: their writes are committed or rolled back with the book, and
+# their exceptions roll it back.
 
-# Sent after each write, with `rows`, a list of ChangedRow; the sender is the model.
+# After each write of a model, the sender. rows is a list of ChangedRow; None: any row may differ.
 rows_changed = Signal()
+
+# After each batch of a load into a model, the sender. rows is a list of its new instances.
+rows_loaded = Signal()
+
+# Once, as the last thing before the transaction of the outermost writing() ends.
+book_written = Signal()
 
 
 class Door(threading.local):
     is_open = False
     was_used = False  # since it was opened, by a statement that may have changed the book
+    touched: dict[Any, Any] = {}  # what the summaries must compute again when the writing ends
 
     def watch(self, execute: Callable[..., Any], sql: str, *args: Any) -> Any:
         """Around each statement of a writing: all but SELECT may change the tables that they name."""
@@ -54,13 +60,13 @@ def writing() -> Iterator[None]:
         yield
         return
     with transaction.atomic(), connection.execute_wrapper(door.watch):
-        door.is_open, door.was_used = True, False
+        door.is_open, door.was_used, door.touched = True, False, {}
         try:
             yield
             if door.was_used:
                 book_written.send(sender=None)
         finally:
-            door.is_open = False
+            door.is_open, door.touched = False, {}
 
 
 class Lock(models.Model):
@@ -107,6 +113,14 @@ class BookQuerySet(models.QuerySet[Any]):
         """bulk_create for a load, whose one record stands for all its new rows."""
         with writing():
             self.insert(rows)
+            rows_loaded.send(self.model, rows=rows)
+
+    def empty(self) -> int:
+        """Delete every row of a table that no other row refers to, without a record of each; how many."""
+        with writing():
+            deleted = self._raw_delete(self.db)
+            rows_changed.send(self.model, rows=None)
+        return deleted
 
     def insert(self, rows: list[Any], batch_size: int | None = None, **kwargs: Any) -> list[Any]:
         """Django's bulk_create, after which the rows know their ids on MySQL too."""

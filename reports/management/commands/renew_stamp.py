@@ -1,14 +1,16 @@
-"""manage.py renew_stamp: for whoever changed the book without `credits.writing`, by SQL say."""
+"""manage.py renew_stamp: for a book that another program has written, past `writing()`."""
 
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from reports.models import DataStamp
+from credits.book.summaries import recompute_all
+from credits.book.writing import writing
 
 
 class Command(BaseCommand):
-    help = "Have every report computed anew. Needed after changing the book by other means than FinTrack's."
+    help = "Compute all totals and all reports again: needed after another program has written the tables."
 
     def handle(self, **options: Any) -> None:
-        DataStamp.renew()
+        with writing():
+            recompute_all()  # the stamp follows, as after any writing

@@ -1,0 +1,129 @@
+"""Totals of the book's rows, kept in tables of their own, so that no report adds up the rows themselves.
+
+Each write notes at the door the keys of its rows, before and after it, such as the days of payments. When the
+outermost writing ends, or before it reads totals itself, the totals of these keys are computed again from the
+rows, one writer at a time. Nothing is ever added to a stored total or taken off it: if one is wrong, the next
+write to its key mends it.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, ClassVar
+
+from django.apps import apps
+from django.db import models
+from django.dispatch import receiver
+
+from .values import ChangedRow
+from .writing import book_written, door, one_at_a_time, rows_changed, rows_loaded
+
+LOCK = "summaries"
+MANY = 10_000  # keys; of more the whole table is computed, rather than remember them
+
+
+class SummaryManager(models.Manager[Any]):
+    """Within a writing the totals include its own rows."""
+
+    def get_queryset(self) -> models.QuerySet[Any]:
+        recompute_touched()
+        return super().get_queryset()
+
+
+class Summary(models.Model):
+    """A table of totals.
+
+    sources: {a model's label: its columns that the totals depend on}; the first one is the key.
+    """
+
+    sources: ClassVar[dict[str, tuple[str, ...]]]
+
+    class Meta:
+        abstract = True
+        default_permissions = ()
+
+    @classmethod
+    def computed(cls, source: Any, keys: Collection[Any] | None) -> Iterator[Any]:
+        """The totals of these keys, from the rows of the source model as they are; None: of all."""
+        raise NotImplementedError
+
+    @classmethod
+    def stored(cls, source: Any, keys: Collection[Any] | None) -> models.QuerySet[Any]:
+        """The same as they are stored."""
+        raise NotImplementedError
+
+    @classmethod
+    def recompute(cls, source: Any, keys: Collection[Any] | None) -> None:
+        totals = list(cls.computed(source, keys))
+        cls.stored(source, keys).delete()
+        cls._base_manager.bulk_create(totals, batch_size=2000)
+
+
+def summaries_of(model: Any) -> Iterator[tuple[type[Summary], tuple[str, ...]]]:
+    """(summary, the columns that it depends on) of those that the model is a source of."""
+    for summary in Summary.__subclasses__():
+        if columns := summary.sources.get(model._meta.label_lower):
+            yield summary, columns
+
+
+def touch(summary: type[Summary], source: Any, keys: Iterable[Any] | None) -> None:
+    """Have the totals of these keys computed when the writing ends; None: all totals."""
+    touched = door.touched.setdefault((summary, source), set())
+    if keys is not None and touched is not None:
+        touched.update(keys)
+    if keys is None or touched is None or len(touched) > MANY:
+        door.touched[summary, source] = None
+
+
+@receiver(rows_changed)
+def touch_changed(sender: Any, rows: list[ChangedRow] | None, **kwargs: Any) -> None:
+    for summary, columns in summaries_of(sender):
+        if rows is None:
+            touch(summary, sender, None)
+            continue
+        keys = set()
+        for _pk, before, after in rows:
+            old, new = ([row[name] for name in columns] if row else None for row in (before, after))
+            if old != new:
+                keys |= {values[0] for values in (old, new) if values}
+        touch(summary, sender, keys)
+
+
+@receiver(rows_loaded)
+def touch_loaded(sender: Any, rows: list[Any], **kwargs: Any) -> None:
+    for summary, (key, *_others) in summaries_of(sender):
+        touch(summary, sender, {getattr(row, key) for row in rows})
+
+
+@receiver(book_written)
+def recompute_touched(**kwargs: Any) -> None:
+    """Compute the totals of the touched keys, under a lock: they include what other writers committed."""
+    touched, door.touched = door.touched, {}
+    if any(keys is None or keys for keys in touched.values()):
+        one_at_a_time(LOCK)
+    for (summary, source), keys in touched.items():
+        if keys is None or keys:
+            summary.recompute(source, keys)
+
+
+def recompute_all() -> None:
+    """Have all totals computed when the writing ends."""
+    door.was_used = True
+    for summary in Summary.__subclasses__():
+        for label in summary.sources:
+            touch(summary, apps.get_model(label), None)
+
+
+def differences(summary: type[Summary]) -> Iterator[str]:
+    """A line for each total that isn't as its rows have it, in order of keys."""
+    fields: Any = summary._meta.concrete_fields
+    names = [field.attname for field in fields]
+    for label in summary.sources:
+        source = apps.get_model(label)
+        stored = {row.pk: row for row in summary.stored(source, None)}
+        computed = {row.pk: row for row in summary.computed(source, None)}
+        for pk in sorted(stored.keys() | computed.keys()):
+            kept, right = (
+                ", ".join(f"{name} {getattr(row, name)}" for name in names) if row else "nothing"
+                for row in (stored.get(pk), computed.get(pk))
+            )
+            if kept != right:
+                yield f"{summary._meta.db_table}: found {kept}; expected {right}"

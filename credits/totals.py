@@ -1,0 +1,106 @@
+"""What was issued and collected on each day: the summary that reports over time read."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any, ClassVar, Self
+
+from django.db import models
+from django.db.models import Count, Max, Sum, Value
+from django.db.models.functions import Left
+from django.utils.translation import gettext_lazy as _
+
+from .book.money import ZERO, MoneySum, WholeKopecks
+from .book.summaries import Summary, SummaryManager
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """How many issuances or payments, and their sum."""
+
+    count: int = 0
+    sum: Decimal = ZERO
+
+
+class DailyTotalQuerySet(models.QuerySet[Any]):
+    def issued(self) -> Self:
+        return self.filter(kind=DailyTotal.ISSUED)
+
+    def collected(self) -> Self:
+        """Payments for body and interest."""
+        return self.filter(kind__in=[DailyTotal.BODY_PAID, DailyTotal.INTEREST_PAID])
+
+    def between(self, first: date | None, last: date | None) -> Self:
+        """Both days inclusive; None: no bound."""
+        rows = self if first is None else self.filter(day__gte=first)
+        return rows if last is None else rows.filter(day__lte=last)
+
+    def by_month(self) -> dict[str, Total]:
+        """{"2021-06": Total} for the months that have an issuance or a payment.
+
+        A date as text begins with its month on every database.
+        """
+        return self.annotate(month=Left("day", 7)).totals_by("month")
+
+    def by_day(self) -> dict[date, Total]:
+        """{day: Total} for the days that have an issuance or a payment."""
+        return self.totals_by("day")
+
+    def total(self) -> Total:
+        sums = self.aggregate(count=Sum("count"), sum=Sum("sum"))
+        return Total(sums["count"] or 0, sums["sum"] or ZERO)
+
+    def last_day(self, until: date) -> date | None:
+        """The last day, by then, that has an issuance or a payment."""
+        return self.filter(day__lte=until).aggregate(last=Max("day"))["last"]
+
+    def totals_by(self, column: str) -> dict[Any, Total]:
+        rows = self.order_by(column).values_list(column).annotate(Sum("count"), Sum("sum"))
+        return {value: Total(count, amount) for value, count, amount in rows}
+
+
+class DailyTotal(Summary):
+    """How much was issued, or paid for body or for interest, on a day that has any of it."""
+
+    BODY_PAID, INTEREST_PAID, ISSUED = 1, 2, 3  # as in the dictionary
+    KINDS = {"credits.credit": [ISSUED], "credits.payment": [BODY_PAID, INTEREST_PAID]}
+
+    pk = models.CompositePrimaryKey("kind", "day")
+    kind = models.PositiveSmallIntegerField(
+        choices=[(ISSUED, _("issued")), (BODY_PAID, _("body paid")), (INTEREST_PAID, _("interest paid"))]
+    )
+    day = models.DateField()
+    count = models.PositiveIntegerField()
+    sum = WholeKopecks(max_digits=20, decimal_places=2)
+
+    sources: ClassVar = {
+        "credits.credit": ("issuance_date", "body"),
+        "credits.payment": ("payment_date", "type_id", "sum"),
+    }
+    objects = SummaryManager.from_queryset(DailyTotalQuerySet)()
+
+    class Meta(Summary.Meta):
+        db_table = "book_daily_total"
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.get_kind_display()}"
+
+    @classmethod
+    def computed(cls, source: Any, days: Collection[date] | None) -> Iterator["DailyTotal"]:
+        day, *kind, amount = cls.sources[source._meta.label_lower]
+        rows = (
+            source._base_manager.all()
+            if days is None
+            else source._base_manager.filter(**{f"{day}__in": days})
+        )
+        if not kind:
+            rows = rows.annotate(kind=Value(cls.ISSUED))
+        groups = rows.order_by().values_list(day, *(kind or ["kind"])).annotate(Count("pk"), MoneySum(amount))
+        for of_day, of_kind, count, amount_sum in groups:
+            yield cls(kind=of_kind, day=of_day, count=count, sum=amount_sum)
+
+    @classmethod
+    def stored(cls, source: Any, days: Collection[date] | None) -> models.QuerySet[Any]:
+        rows = cls.objects.filter(kind__in=cls.KINDS[source._meta.label_lower])
+        return rows if days is None else rows.filter(day__in=days)
