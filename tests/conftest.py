@@ -13,6 +13,7 @@ from django.db.backends.signals import connection_created
 from django.test import override_settings
 from rest_framework.test import APIClient
 
+from credits.book.summaries import Summary, differences
 from credits.book.writing import door
 from credits.models import Borrower, Credit, Payment
 from fintrack.access import ADMINISTRATOR, ANALYST, EDITOR
@@ -28,7 +29,10 @@ WRITE = re.compile(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """No test writes the book but by the one door; those that go around on purpose are marked."""
+    """No test writes the book except inside writing(), or leaves a total that is not that of its rows.
+
+    Tests that write elsewhere on purpose are marked `around`.
+    """
     around = []
 
     def watch(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
@@ -48,6 +52,13 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         connection_created.disconnect(watch_too)
     if not item.get_closest_marker("around"):
         assert not around, "written outside writing()"
+        if uses_database(item) and not connection.needs_rollback:
+            assert [line for summary in Summary.__subclasses__() for line in differences(summary)] == []
+
+
+def uses_database(item: pytest.Item) -> bool:
+    fixtures = getattr(item, "fixturenames", ())
+    return bool(item.get_closest_marker("django_db")) or not {"db", "transactional_db"}.isdisjoint(fixtures)
 
 
 @pytest.fixture(scope="session")

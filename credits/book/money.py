@@ -47,7 +47,7 @@ class WholeKopecks(models.DecimalField):
 
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
         prepared_value = super().get_db_prep_value(value, connection, prepared)
-        return int(value.scaleb(2)) if connection.vendor == "sqlite" else prepared_value
+        return int(self.to_python(value).scaleb(2)) if connection.vendor == "sqlite" else prepared_value
 
 
 class Kopecks(Func):
