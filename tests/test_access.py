@@ -21,6 +21,8 @@ from credits.models import Dictionary, Payment
 from fintrack.access import ADMINISTRATOR, ANALYST, EDITOR, client_address
 from fintrack.models import AccountChange, FailedSignIn, SignInFailure
 from plans.models import Plan
+from reports import urls as reports_urls
+from reports.params import BorrowerField, DayField, MonthField, YearField
 
 from . import builders
 
@@ -216,66 +218,72 @@ ADMIN = {
     **trail_routes("fintrack_signinfailure", EDITOR),
 }
 
+# A value for each kind of parameter of a report.
+VALUES = {YearField: 2021, MonthField: "2021-06", DayField: "2021-06-15", BorrowerField: 10}
+
+
+def report_routes() -> dict[str, Route]:
+    """All pages and API addresses of reports and lists: each refuses the same people."""
+    routes = {pattern.name: Route(PAGE, SHOWN, path={"borrower_id": 10}) for pattern in reports_urls.pages}
+    for pattern in reports_urls.api:
+        fields = pattern.callback.view_initkwargs["report"].params.base_fields
+        needed = {name: VALUES[type(field)] for name, field in fields.items() if field.required}
+        in_path = pattern.pattern.converters
+        routes[pattern.name] = Route(
+            API,
+            SHOWN,
+            query={name: value for name, value in needed.items() if name not in in_path},
+            path={name: value for name, value in needed.items() if name in in_path},
+        )
+    return routes
+
+
 # Every route of the site by its name, or by its address if it has none.
-ROUTES = ADMIN | {
-    "home": Route(PAGE, SHOWN),
-    "year_performance_page": Route(PAGE, SHOWN),
-    "plans_performance_page": Route(PAGE, SHOWN),
-    "user_credits_page": Route(PAGE, SHOWN),
-    "month_page": Route(PAGE, SHOWN),
-    "year_on_year_page": Route(PAGE, SHOWN),
-    "borrowers_page": Route(PAGE, SHOWN),
-    "borrower_page": Route(PAGE, SHOWN, path={"borrower_id": 10}),
-    "credits_page": Route(PAGE, SHOWN),
-    "payments_page": Route(PAGE, SHOWN),
-    "login": Route(OPEN, FORM),
-    "logout": Route(SIGNED_IN, {"POST": 302, "OPTIONS": 200}),
-    "password_change": Route(SIGNED_IN, FORM),
-    "without_slash": Route(OPEN, dict.fromkeys(METHODS, 307), path={"address": "year_performance"}),
-    "livez": Route(OPEN, {"GET": 200, "HEAD": 200}),
-    "admin:credits_load_undo": Route(STAFF, PAGES, path=ONE),
-    "admin:credits_load_faults": Route(STAFF, PAGES, path=ONE),
-    "readyz": Route(OPEN, {"GET": 200, "HEAD": 200}),
-    "year_performance": Route(API, SHOWN, query={"year": 2021}),
-    "user_credits": Route(API, SHOWN, path={"user_id": 10}),
-    "plans_performance": Route(API, SHOWN, query={"check_date": "2021-06-15"}),
-    "borrower": Route(API, SHOWN, path={"borrower_id": 10}),
-    "overview": Route(API, SHOWN),
-    "pace": Route(API, SHOWN, query={"check_date": "2021-06-15"}),
-    "year_on_year": Route(API, SHOWN, query={"year": 2021}),
-    "month": Route(API, SHOWN, query={"month": "2021-06"}),
-    "api/v1/<unknown>": Route({NOBODY: 401}, dict.fromkeys(METHODS, 404), path={"unknown": "nothing"}),
-    "plans_insert": Route(API_FOR_EDITORS, {"POST": 400, "OPTIONS": 200}),
-    "borrowers-list": Route(refused(TABLE), TABLE),
-    "borrowers-detail": Route(
-        refused(TABLE_ROW, "DELETE"), TABLE_ROW, path={"pk": lambda: builders.borrower().pk}
-    ),
-    "credits-list": Route(refused(TABLE), TABLE),
-    "credits-detail": Route(
-        refused(TABLE_ROW, "DELETE"), TABLE_ROW, path={"pk": lambda: builders.credit().pk}
-    ),
-    "payments-list": Route(refused(TABLE), TABLE),
-    "payments-detail": Route(
-        refused(TABLE_ROW, "DELETE"),
-        TABLE_ROW,
-        path={"pk": lambda: builders.payment(builders.credit(), "2021-06-01", 1).pk},
-    ),
-    "payments-bulk-create": Route(API | {ANALYST: {"POST": 403}}, {"POST": 400, "OPTIONS": 200}),
-    "dictionary-list": Route(refused(TABLE), TABLE),
-    "dictionary-detail": Route(
-        refused(TABLE_ROW, "DELETE"),
-        TABLE_ROW,
-        path={"pk": lambda: Dictionary.objects.create(name=f"entry {next(builders.NUMBERS)}").pk},
-    ),
-    "plans-list": Route(refused(TABLE), TABLE),
-    "plans-detail": Route(
-        refused(TABLE_ROW),
-        TABLE_ROW,
-        path={"pk": lambda: builders.plan(f"{1900 + next(builders.NUMBERS) % 1000}-01", 3, 1).pk},
-    ),
-    "schema": Route(API, SHOWN),
-    "docs": Route(PAGE, SHOWN, policy={"img-src": "'self' data:"}),
-}
+ROUTES = (
+    ADMIN
+    | report_routes()
+    | {
+        "login": Route(OPEN, FORM),
+        "logout": Route(SIGNED_IN, {"POST": 302, "OPTIONS": 200}),
+        "password_change": Route(SIGNED_IN, FORM),
+        "without_slash": Route(OPEN, dict.fromkeys(METHODS, 307), path={"address": "year_performance"}),
+        "livez": Route(OPEN, {"GET": 200, "HEAD": 200}),
+        "admin:credits_load_undo": Route(STAFF, PAGES, path=ONE),
+        "admin:credits_load_faults": Route(STAFF, PAGES, path=ONE),
+        "readyz": Route(OPEN, {"GET": 200, "HEAD": 200}),
+        "api/v1/<unknown>": Route({NOBODY: 401}, dict.fromkeys(METHODS, 404), path={"unknown": "nothing"}),
+        "plans_insert": Route(API_FOR_EDITORS, {"POST": 400, "OPTIONS": 200}),
+        "borrowers-list": Route(refused(TABLE), TABLE),
+        "borrowers-detail": Route(
+            refused(TABLE_ROW, "DELETE"), TABLE_ROW, path={"pk": lambda: builders.borrower().pk}
+        ),
+        "credits-list": Route(refused(TABLE), TABLE),
+        "credits-detail": Route(
+            refused(TABLE_ROW, "DELETE"), TABLE_ROW, path={"pk": lambda: builders.credit().pk}
+        ),
+        "payments-list": Route(refused(TABLE), TABLE),
+        "payments-detail": Route(
+            refused(TABLE_ROW, "DELETE"),
+            TABLE_ROW,
+            path={"pk": lambda: builders.payment(builders.credit(), "2021-06-01", 1).pk},
+        ),
+        "payments-bulk-create": Route(API | {ANALYST: {"POST": 403}}, {"POST": 400, "OPTIONS": 200}),
+        "dictionary-list": Route(refused(TABLE), TABLE),
+        "dictionary-detail": Route(
+            refused(TABLE_ROW, "DELETE"),
+            TABLE_ROW,
+            path={"pk": lambda: Dictionary.objects.create(name=f"entry {next(builders.NUMBERS)}").pk},
+        ),
+        "plans-list": Route(refused(TABLE), TABLE),
+        "plans-detail": Route(
+            refused(TABLE_ROW),
+            TABLE_ROW,
+            path={"pk": lambda: builders.plan(f"{1900 + next(builders.NUMBERS) % 1000}-01", 3, 1).pk},
+        ),
+        "schema": Route(API, SHOWN),
+        "docs": Route(PAGE, SHOWN, policy={"img-src": "'self' data:"}),
+    }
+)
 
 
 def walk(patterns: list[Any], before: str = "", namespace: str = "") -> Iterator[tuple[str, str]]:
