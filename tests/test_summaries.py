@@ -99,6 +99,7 @@ def test_a_wrong_total_is_right_after_the_next_write_to_its_day(book):
     assert wrong_totals() == []
 
 
+@pytest.mark.around
 def test_a_writing_that_fails_leaves_nothing_to_the_next(book):
     with suppress(ZeroDivisionError), writing():
         builders.payment(book.credit, "2021-06-03", 1)
@@ -287,6 +288,7 @@ def checked(**options) -> tuple[str, str]:
     return out.getvalue(), err.getvalue()
 
 
+@pytest.mark.around
 def test_check_summaries_names_each_total_that_differs(book):
     DailyTotal.objects.filter(kind=DailyTotal.ISSUED).update(sum=Decimal("900.00"))
     DailyTotal.objects.filter(kind=DailyTotal.BODY_PAID).delete()

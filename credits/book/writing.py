@@ -37,14 +37,22 @@ book_written = Signal()
 
 class Door(threading.local):
     is_open = False
-    was_used = False  # since it was opened, by a statement that may have changed the book
+    written: set[Any] = set()  # models whose tables a statement may have changed since it was opened
+    told: set[Any] = set()  # models of which rows_changed or rows_loaded was sent since then
     touched: dict[Any, Any] = {}  # what the summaries must compute again when the writing ends
 
     def watch(self, execute: Callable[..., Any], sql: str, *args: Any) -> Any:
-        """Around each statement of a writing: all but SELECT may change the tables that they name."""
-        if not sql.startswith("SELECT") and any(t._meta.db_table in sql for t in BookModel.__subclasses__()):
-            self.was_used = True
+        """Around each statement of a writing: all but SELECT may change a table that they name."""
+        if not sql.startswith("SELECT"):
+            named = [model for model in BookModel.__subclasses__() if model._meta.db_table in sql]
+            if len(named) > 1 and sql.startswith(("INSERT", "UPDATE", "DELETE")):
+                named = [min(named, key=lambda model: sql.index(model._meta.db_table))]  # its target
+            self.written.update(named)
         return execute(sql, *args)
+
+    def tell(self, signal: Signal, model: Any, rows: Any) -> None:
+        self.told.add(model)
+        signal.send(model, rows=rows)
 
 
 door = Door()
@@ -54,16 +62,19 @@ door = Door()
 def writing() -> Iterator[None]:
     """A transaction that changes the book, or finds nothing to change: then it isn't written.
 
-    Inside another writing it does nothing of its own.
+    Inside another writing it does nothing of its own. Of a table that SQL has written and no signal told of, any
+    row may have changed.
     """
     if door.is_open:
         yield
         return
     with transaction.atomic(), connection.execute_wrapper(door.watch):
-        door.is_open, door.was_used, door.touched = True, False, {}
+        door.is_open, door.written, door.told, door.touched = True, set(), set(), {}
         try:
             yield
-            if door.was_used:
+            if door.written:
+                for model in door.written - door.told:
+                    rows_changed.send(model, rows=None)
                 book_written.send(sender=None)
         finally:
             door.is_open, door.touched = False, {}
@@ -96,7 +107,7 @@ class BookQuerySet(models.QuerySet[Any]):
             raise NotSupportedError("The trail can't tell which rows became of these.")
         with writing():
             created = self.insert(list(objs), *args, **kwargs)
-            rows_changed.send(self.model, rows=[(row.pk, None, given_values(row)) for row in created])
+            door.tell(rows_changed, self.model, [(row.pk, None, given_values(row)) for row in created])
         return created
 
     def held(self, ids: Collection[Any]) -> dict[Any, Any]:
@@ -113,13 +124,13 @@ class BookQuerySet(models.QuerySet[Any]):
         """bulk_create for a load, whose one record stands for all its new rows."""
         with writing():
             self.insert(rows)
-            rows_loaded.send(self.model, rows=rows)
+            door.tell(rows_loaded, self.model, rows)
 
     def empty(self) -> int:
         """Delete every row of a table that no other row refers to, without a record of each; how many."""
         with writing():
             deleted = self._raw_delete(self.db)
-            rows_changed.send(self.model, rows=None)
+            door.tell(rows_changed, self.model, None)
         return deleted
 
     def insert(self, rows: list[Any], batch_size: int | None = None, **kwargs: Any) -> list[Any]:
@@ -151,7 +162,7 @@ class BookQuerySet(models.QuerySet[Any]):
                 update_fields=fields,
                 unique_fields=["pk"] if named else None,
             )
-            rows_changed.send(self.model, rows=changed_rows(before, stored_values(self.model, before)))
+            door.tell(rows_changed, self.model, changed_rows(before, stored_values(self.model, before)))
 
     def bulk_update(self, *args: Any, **kwargs: Any) -> Any:
         with writing():
@@ -161,7 +172,7 @@ class BookQuerySet(models.QuerySet[Any]):
         with writing():
             before = stored_values(self.model, self.values_list("pk", flat=True))
             updated = super().update(**kwargs)
-            rows_changed.send(self.model, rows=changed_rows(before, stored_values(self.model, before)))
+            door.tell(rows_changed, self.model, changed_rows(before, stored_values(self.model, before)))
         return updated
 
     update.alters_data = True  # type: ignore[attr-defined]  # a template can't call it
@@ -170,7 +181,7 @@ class BookQuerySet(models.QuerySet[Any]):
         with writing():
             before = stored_values(self.model, self.values_list("pk", flat=True))
             deleted = super().delete()
-            rows_changed.send(self.model, rows=changed_rows(before, {}))
+            door.tell(rows_changed, self.model, changed_rows(before, {}))
         return deleted
 
     delete.alters_data = True  # type: ignore[attr-defined]
@@ -198,13 +209,13 @@ class BookModel(models.Model):
             if not self._state.adding and before.get(self.pk) == given_values(self):
                 return
             super().save(*args, **kwargs)
-            rows_changed.send(type(self), rows=changed_rows(before, stored_values(type(self), [self.pk])))
+            door.tell(rows_changed, type(self), changed_rows(before, stored_values(type(self), [self.pk])))
 
     def delete(self, *args: Any, **kwargs: Any) -> Any:
         with writing():
             before = stored_values(type(self), [self.pk])
             deleted = super().delete(*args, **kwargs)
-            rows_changed.send(type(self), rows=changed_rows(before, {}))
+            door.tell(rows_changed, type(self), changed_rows(before, {}))
         return deleted
 
     def clean(self) -> None:
