@@ -62,8 +62,8 @@ door = Door()
 def writing() -> Iterator[None]:
     """A transaction that changes the book, or finds nothing to change: then it isn't written.
 
-    Inside another writing it does nothing of its own. Of a table that SQL has written and no signal told of, any
-    row may have changed.
+    Inside another writing it does nothing of its own. If SQL wrote a table and no signal told which rows, any of
+    them may have changed.
     """
     if door.is_open:
         yield
