@@ -1,4 +1,4 @@
-# The compiler that mysqlclient needs stays behind in this stage.
+# mysqlclient needs a compiler, which stays out of the final image.
 FROM python:3.13-slim AS wheels
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends build-essential libmariadb-dev pkg-config
@@ -8,7 +8,7 @@ RUN pip wheel --no-cache-dir --wheel-dir /wheels -r requirements.txt -r requirem
 
 FROM python:3.13-slim
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-# libmariadb3 also holds the plugin for caching_sha2_password, by which MySQL 8.4 lets clients in.
+# libmariadb3 includes the plugin for caching_sha2_password, MySQL 8.4's default authentication.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends libmariadb3 \
     && rm -rf /var/lib/apt/lists/*
@@ -16,7 +16,7 @@ RUN --mount=from=wheels,source=/wheels,target=/wheels pip install --no-cache-dir
 
 WORKDIR /app
 COPY . .
-# The key is for this one command: none stays in the image.
+# The key is only for this command; the image contains none.
 RUN useradd --system fintrack \
     && SECRET_KEY=unused python manage.py collectstatic --noinput \
     && chown fintrack var

@@ -1,12 +1,11 @@
-# FinTrack's commands; `make` alone lists them. Settings of the environment (.env.example explains them) reach
-# all that they start.
+# FinTrack's commands; `make` lists them. They use the settings in the environment, which .env.example explains.
 
 PYTHON ?= python3
 PORT ?= 8000
 export PORT
 
 python := .venv/bin/python
-# Tests bring settings of their own, whatever the caller's are.
+# Tests ignore the caller's settings.
 alone := env -u ALLOWED_HOSTS -u DATABASE_URL -u DEBUG -u HTTPS -u REDIS_URL -u SECRET_KEY -u TIME_ZONE
 
 .PHONY: help run test test-all rounds lint
@@ -15,13 +14,13 @@ alone := env -u ALLOWED_HOSTS -u DATABASE_URL -u DEBUG -u HTTPS -u REDIS_URL -u 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
 
-# granian gets one SIGTERM, from the trap, whether a terminal ends all or somebody make alone (which signals what it
-# started itself, hence `exec`). In their process group granian would take a closed terminal's SIGHUP for a wish to
-# reload, and of two signals at once it may hang.
-run: .venv/requirements.done ## serve on 127.0.0.1:8000 (PORT= another); an empty book gets the demo data (DATA= a folder)
+# granian runs in its own process group and gets a single signal: SIGTERM from the trap. In the terminal's group it
+# would reload when the terminal closes (SIGHUP), and it may hang on two signals at once. A killed make signals only
+# its direct children, hence `exec`.
+run: .venv/requirements.done ## serve on 127.0.0.1:8000 (or PORT=); load demo data (or DATA=folder) into an empty book
 	@$(if $(filter mysql%,$(value DATABASE_URL)),$(install-mysqlclient))
 	@$(python) -c 'import os, socket; socket.create_server(("127.0.0.1", int(os.environ["PORT"])))' 2>/dev/null || \
-		{ echo "Port $$PORT can't be had, something may be serving there already. Choose another: make run PORT=8001" >&2; exit 1; }
+		{ echo "Port $$PORT can't be used; another server may be running there. Choose another port: make run PORT=8001" >&2; exit 1; }
 	@echo "Preparing the database and the static files."
 	@$(python) manage.py migrate --verbosity 0
 	@$(python) manage.py collectstatic --noinput --verbosity 0
@@ -33,10 +32,10 @@ run: .venv/requirements.done ## serve on 127.0.0.1:8000 (PORT= another); an empt
 	wait $$! || wait $$!
 
 test: pytest := $(python) -m pytest -n auto --dist loadgroup -m "not slow"
-test: rounds ## the quick tests, on SQLite and, where they are installed, on MariaDB (or MySQL) and Redis
+test: rounds ## run the quick tests on SQLite and, if installed, on MariaDB (or MySQL) and Redis
 
 test-all: pytest := $(python) -m pytest -n auto --dist loadgroup
-test-all: rounds ## the same with the slow tests
+test-all: rounds ## run all tests, including the slow ones
 
 rounds: .venv/requirements-dev.done
 	$(alone) $(pytest)
@@ -44,7 +43,7 @@ rounds: .venv/requirements-dev.done
 		exec $(alone) $(python) tests/services.py $(pytest); \
 	elif [ "$$REQUIRE_SERVICES" = 1 ]; then exit 1; fi
 
-lint: .venv/requirements-dev.done ## style, types, forgotten migrations, and the settings of production
+lint: .venv/requirements-dev.done ## check style, types, missing migrations and production settings
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
 	$(python) -m mypy
@@ -52,8 +51,8 @@ lint: .venv/requirements-dev.done ## style, types, forgotten migrations, and the
 	@$(alone) HTTPS=on ALLOWED_HOSTS=example.com SECRET_KEY="$$($(python) -c 'import secrets; print(secrets.token_urlsafe(60))')" \
 		$(python) manage.py check --deploy --fail-level WARNING
 
-# An installation is marked whole when it has come to its end (renaming the mark keeps its date). One that was
-# interrupted, or lost its Python, is not trusted: it is made again from nothing.
+# The file `whole` marks a complete installation (renaming it keeps its date). If an installation was interrupted or
+# its Python is gone, .venv is created again from scratch.
 .venv/%.done: %.txt .venv/whole
 	@mv .venv/whole .venv/half
 	@echo "Installing $<."
@@ -65,15 +64,15 @@ lint: .venv/requirements-dev.done ## style, types, forgotten migrations, and the
 
 .venv/whole: $(python)
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "FinTrack needs Python 3.11 or newer. If it has another name here: make PYTHON=python3.12 …" >&2; exit 1; }
-	@echo "Making .venv."
+		{ echo "FinTrack needs Python 3.11 or newer. If yours has another name: make PYTHON=python3.12 …" >&2; exit 1; }
+	@echo "Creating .venv."
 	@"$(PYTHON)" -m venv --clear .venv || \
-		{ echo "The virtual environment .venv can't be made; Debian and Ubuntu need: apt install python3-venv" >&2; exit 1; }
+		{ echo "The virtual environment .venv can't be created; Debian and Ubuntu need: apt install python3-venv" >&2; exit 1; }
 	@touch $@
 
 $(python): ;
 
-# The one package without a wheel for Linux.
+# The only package without a Linux wheel.
 install-mysqlclient = $(python) -m pip install --quiet --requirement requirements-mysql.txt >.venv/mysqlclient.log 2>&1 || \
 	{ echo "mysqlclient can't be installed (see .venv/mysqlclient.log); Debian and Ubuntu need: apt install" \
 		"build-essential python3-dev libmariadb-dev pkg-config" >&2; false; }

@@ -1,4 +1,4 @@
-"""What staff see of the book and of its trail."""
+"""The admin of the book's tables and of its trail."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -147,7 +147,7 @@ class CreditAdmin(BookAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Where one is chosen, those of the same amount would hide the one of the id."""
+        """Leaves amounts and days out of autocompletion: they would hide the credit with that id."""
         if request.resolver_match and request.resolver_match.url_name == "autocomplete":
             rows: Any = queryset
             return rows.named(search_term.strip()), False
@@ -226,15 +226,15 @@ class DictionaryAdmin(BookAdmin):
 
     def get_actions(self, request: HttpRequest) -> Any:
         actions = super().get_actions(request)
-        actions.pop("delete_selected", None)  # the four that all rests on might be among them
+        actions.pop("delete_selected", None)  # the selection might include the four fixed entries
         return actions
 
 
 class TrailAdmin(admin.ModelAdmin):
-    """To read: nothing here alters the trail."""
+    """A read-only admin: nothing can alter the trail."""
 
     actions = None
-    actions_on_bottom = True  # or else the list would have an inline style
+    actions_on_bottom = True  # otherwise Django writes an inline style, which our CSP forbids
     paginator = CappedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
@@ -255,7 +255,7 @@ class ChangeAdmin(TrailAdmin):
     list_display = ("moment", "account", "via", "table", "object_id", "action", "what")
     list_filter = ("action", "table", "moment", "account")
     search_fields = ("=object_id", "account__username")
-    search_help_text = _("The id of what was changed, or a part of the account's name.")
+    search_help_text = _("The id of the changed row, or a part of the account's name.")
     fields = readonly_fields = ("moment", "account", "via", "load", "table", "object_id", "action", "what")
 
     @admin.display(description=_("before → after"))
@@ -327,7 +327,7 @@ class LoadAdmin(TrailAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """With links to the rows that the import brought and changed, and to its undoing."""
+        """Adds links to the import's new and changed rows, and to the page that undoes it."""
         load: Any = self.get_object(request, unquote(object_id))
         context = {}
         if load:
@@ -341,7 +341,7 @@ class LoadAdmin(TrailAdmin):
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
     def new_rows(self, load: Load) -> str | None:
-        """Where they are listed: if no others are among them."""
+        """Returns the address of a list of exactly the new rows, or None if there is none."""
         ids = load.ranges.aggregate(first=Min("first_id"), last=Max("last_id"))
         if not load.new or ids["last"] - ids["first"] + 1 != load.new or hasattr(load, "undone_by"):
             return None
@@ -353,16 +353,16 @@ class LoadAdmin(TrailAdmin):
         return staff
 
     def missing_permission(self, request: HttpRequest, load: Load) -> Any:
-        """Why the account may not undo the import, or None."""
+        """Says why the account may not undo the import; None if it may."""
         staff = self.book_admin(load)
         if load.new and not staff.has_delete_permission(request):
-            return _("It brought new rows: only accounts that may delete rows of this table can undo it.")
+            return _("It added rows: only accounts that may delete rows of this table can undo it.")
         if load.changed and not staff.has_change_permission(request):
             return _("Only accounts that may change rows of this table can undo it.")
         return None
 
     def faults_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
-        """The rows at fault of a refused file, as a file."""
+        """Returns the rows with faults of a refused file as CSV."""
         load = get_object_or_404(Load, pk=object_id)
         rows = get_object_or_404(RowsAtFault, load=load)
         if not self.book_admin(load).has_view_permission(request):
@@ -374,7 +374,7 @@ class LoadAdmin(TrailAdmin):
         return response
 
     def undo_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
-        """What undoing the import will do, to be confirmed."""
+        """Shows what undoing the import will do, and undoes it once confirmed."""
         load = get_object_or_404(Load.objects.select_related("account"), pk=object_id)
         if not self.has_view_permission(request, load) or self.missing_permission(request, load):
             raise PermissionDenied
@@ -389,7 +389,7 @@ class LoadAdmin(TrailAdmin):
                 messages.error(request, REFUSED % error)
                 return HttpResponseRedirect(request.path)
             else:
-                text = _("Undone: %(removed)d rows deleted, %(changed)d set back.")
+                text = _("Undone: %(removed)d rows deleted, %(changed)d restored.")
                 messages.success(request, text % {"removed": record.removed, "changed": record.changed})
                 return HttpResponseRedirect(reverse("admin:credits_load_change", args=[record.pk]))
         undoing = Undoing(load, resource)

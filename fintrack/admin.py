@@ -1,4 +1,4 @@
-"""Accounts, tokens and sign-ins, which administrators manage; superusers stay out of their reach."""
+"""The admin of accounts, tokens and sign-ins. Administrators can't see or change superusers."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,7 +30,7 @@ admin.site.unregister([User, Group, AuthToken])
 
 
 class HistoryOfAccount(admin.ModelAdmin):
-    """The history of an account, or of what it has, is a part of the trail of accounts."""
+    """Shows the history of an account, or of its token, in the trail of accounts."""
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
         found = self.get_object(request, unquote(object_id))
@@ -49,7 +49,7 @@ class AccountForm(MergingModelForm, UserChangeForm):
 
 @admin.register(User)
 class AccountAdmin(HistoryOfAccount, MergingAdmin, UserAdmin):
-    """Accounts are switched off, not deleted: the trail names them."""
+    """Accounts are deactivated, not deleted: the trail refers to them."""
 
     form = AccountForm
     list_display = ("username", "first_name", "last_name", "roles", "is_active", "last_login")
@@ -76,7 +76,7 @@ class AccountAdmin(HistoryOfAccount, MergingAdmin, UserAdmin):
         return accounts_in_reach(request.user).prefetch_related("groups")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        """Nobody changes their own role, or switches themselves off."""
+        """Users can't change their own role or deactivate themselves."""
         own = ("groups", "is_active") if obj and obj.pk == request.user.pk else ()
         return ("last_login", "date_joined", *own)
 
@@ -84,7 +84,7 @@ class AccountAdmin(HistoryOfAccount, MergingAdmin, UserAdmin):
         if db_field.name == "groups":
             kwargs["queryset"] = Group.objects.filter(name__in=ROLES)
             kwargs["widget"] = forms.CheckboxSelectMultiple
-            kwargs["help_text"] = _("Without a role an account may do nothing.")
+            kwargs["help_text"] = _("An account without a role can't do anything.")
             kwargs["label"] = _("Role")
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
@@ -102,7 +102,7 @@ class AccountAdmin(HistoryOfAccount, MergingAdmin, UserAdmin):
 
 class TokenForm(forms.ModelForm):
     purpose = forms.CharField(
-        label=_("What for"), max_length=100, help_text=_("Which program or person uses it, and where.")
+        label=_("What for"), max_length=100, help_text=_("Which program or person uses the token, and where.")
     )
     days = forms.IntegerField(label=_("Expires in days"), min_value=1, max_value=3650, initial=365)
 
@@ -113,7 +113,7 @@ class TokenForm(forms.ModelForm):
 
 @admin.register(Token)
 class TokenAdmin(HistoryOfAccount, MergingAdmin):
-    """A token is made, shown once, and revoked; it never changes."""
+    """A token can be created and revoked, not changed. Its value is shown only once."""
 
     form = TokenForm
     list_display = ("token_key", "user", "purpose", "maker", "created", "last_used", "expiry")
@@ -121,7 +121,7 @@ class TokenAdmin(HistoryOfAccount, MergingAdmin):
     list_select_related = ("user", "note__maker")
     list_filter = ("created", "expiry")
     search_fields = ("token_key", "user__username", "note__purpose")
-    search_help_text = _("The beginning of the token, or a part of the account's name or of what it is for.")
+    search_help_text = _("The start of the token, or a part of the account's name or the token's purpose.")
     autocomplete_fields = ("user",)
     ordering = ("-created",)
 
@@ -154,10 +154,10 @@ class TokenAdmin(HistoryOfAccount, MergingAdmin):
         messages.warning(request, text % {"account": obj.user, "token": token})
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """Django's log would keep its digest; the trail of accounts has it without."""
+        """Does nothing: Django's log would store the token's digest. The trail of accounts has a record."""
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
-        """As above."""
+        """Does nothing, for the same reason as log_addition()."""
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
@@ -165,8 +165,8 @@ class TokenAdmin(HistoryOfAccount, MergingAdmin):
 
     def answer_again(self, request: HttpRequest, pk: Any, is_new: bool) -> HttpResponseBase:
         text = _(
-            "This form came twice. The token %(token)s… was made once and shown in the first answer: "
-            "if you have not seen it, revoke it and make another."
+            "This form was sent twice. The token %(token)s… was created once and shown in the first answer: "
+            "if you have not seen it, revoke it and create another."
         )
         messages.warning(request, text % {"token": pk})
         return HttpResponseRedirect(reverse("admin:fintrack_token_changelist"))
@@ -192,7 +192,7 @@ class TokenAdmin(HistoryOfAccount, MergingAdmin):
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
-    actions_on_bottom = True  # or else the list would have an inline style
+    actions_on_bottom = True  # otherwise Django writes an inline style, which our CSP forbids
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
 
@@ -218,7 +218,7 @@ class AccountChangeAdmin(ReadOnlyAdmin):
     )
     list_select_related = ("about", "account")
     search_fields = ("about__username", "account__username")
-    search_help_text = _("A part of the name of the account, or of the account that changed it.")
+    search_help_text = _("A part of the name of the changed account, or of the account that made the change.")
     fields = readonly_fields = list_display
 
     @admin.display(description=_("before → after"))
@@ -228,7 +228,7 @@ class AccountChangeAdmin(ReadOnlyAdmin):
 
 class SignInsAdmin(ReadOnlyAdmin):
     search_fields = ("username", "ip_address")
-    search_help_text = _("A part of the name or of the address.")
+    search_help_text = _("A part of the name or the address.")
 
     def get_queryset(self, request: HttpRequest) -> Any:
         found = super().get_queryset(request)
@@ -239,7 +239,7 @@ class SignInsAdmin(ReadOnlyAdmin):
 
 @admin.register(FailedSignIn)
 class FailedSignInAdmin(SignInsAdmin):
-    """Those of the last quarter of an hour, and older ones until the next sign-in of anybody clears them."""
+    """Failed sign-ins of the last 15 minutes. Older ones stay until anybody's next sign-in deletes them."""
 
     actions = ("unlock",)
     list_display = ("username", "ip_address", "user_agent", "attempt_time", "failures", "locked_until")
@@ -271,7 +271,7 @@ class FailedSignInAdmin(SignInsAdmin):
 
 @admin.register(SignInFailure)
 class SignInFailureAdmin(SignInsAdmin):
-    """The failures of the last 90 days, of one name the last 1,000."""
+    """Failed sign-ins of the last 90 days, at most the latest 1,000 for each name."""
 
     actions = None
     list_display = ("attempt_time", "username", "ip_address", "user_agent", "path_info", "locked_out")

@@ -16,5 +16,5 @@ class FintrackConfig(AppConfig):
 
 
 class StaffConfig(admin.AdminConfig):
-    default = False  # for "fintrack" itself
+    default = False  # FintrackConfig is the default of this package
     default_site = "fintrack.site.StaffSite"

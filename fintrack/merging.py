@@ -1,7 +1,7 @@
-"""Forms that several people may have open at once, or one person may send twice.
+"""Forms that several people may edit at the same time, or that one person may submit twice.
 
-Each stores what its editor changed. What somebody else changed since the form was shown stays; where both
-changed the same field to different values, nothing is stored and the editor is told who changed what.
+A form stores only the fields that its editor changed, so other people's changes to other fields are kept. If
+two people changed the same field to different values, nothing is stored, and the form says who changed what.
 """
 
 import json
@@ -26,29 +26,29 @@ from django.utils.translation import gettext_lazy as _
 from .models import IdempotencyKey
 
 DEADLOCK = 1213
-CAME_TWICE = _("This form came twice: it was stored already, once.")
+SENT_TWICE = _("This form was sent twice; it was stored once.")
 
 
 class Record(Protocol):
-    """Of a trail: which account changed something, by way of what, and when."""
+    """A record of a trail: which account made a change, via which address or command, and when."""
 
     account: Any
     via: str
     moment: Any
 
 
-def said(record: Record | None) -> str:
-    """Who it was, and when."""
+def who_and_when(record: Record | None) -> str:
+    """Returns the account (or address or command) and the time of a record, as text."""
     if record is None:
         return str(_("Somebody"))
     return f"{record.account or record.via} ({timezone.localtime(record.moment):%Y-%m-%d %H:%M})"
 
 
 class MergingForm(forms.BaseForm):
-    """Its initial values are those of now, the hidden ones beside them those that its editor was shown.
+    """A form with two sets of initial values: the current ones, and hidden ones that its editor was shown.
 
-    moved: what others have changed meanwhile, by field, in words.
-    clashes: those of them that the editor changed to something else.
+    moved: for each field that others have changed since, a sentence that says so.
+    clashes: the names of those fields that the editor changed to a different value.
     """
 
     data: Any
@@ -59,13 +59,13 @@ class MergingForm(forms.BaseForm):
         self.clashes: list[str] = []
 
     def last_change(self, name: str) -> Record | None:
-        """The record of who changed the field last, if there is one."""
+        """Returns the record of the latest change of the field, if there is one."""
         return None
 
     def merge(self) -> None:
-        """To be called when the fields and the initial values are there, those of now being locked.
+        """Merges other people's changes. The fields and initial values must be set, and the row locked.
 
-        A request without hidden values, which no browser sends, is compared with what is there now.
+        A request without hidden values (no browser sends one) is compared with the current values.
         """
         shown = not self.is_bound or any(self.add_initial_prefix(name) in self.data for name in self.fields)
         for name, field in self.fields.items():
@@ -82,7 +82,7 @@ class MergingForm(forms.BaseForm):
         now = hidden.format_value(field.prepare_value(bound.initial))
         change = _("%(who)s changed “%(label)s” from %(seen)s to %(now)s meanwhile.")
         self.moved[name] = change % {
-            "who": said(self.last_change(name)),
+            "who": who_and_when(self.last_change(name)),
             "label": field.label,
             "seen": in_words(field, seen),
             "now": in_words(field, now),
@@ -102,7 +102,7 @@ class MergingForm(forms.BaseForm):
 
 
 def in_words(field: forms.Field, raw: Any) -> str:
-    """A value that a form carries, as people read it."""
+    """Formats a raw form value for people."""
     try:
         value = field.to_python(raw)
     except forms.ValidationError:
@@ -115,7 +115,7 @@ def in_words(field: forms.Field, raw: Any) -> str:
 
 
 class MergingModelForm(MergingForm, forms.ModelForm):
-    """Of a row that is locked, if the form has come back. A new row has nothing to merge with."""
+    """A merging form of one row, which must be locked when the form is submitted. New rows aren't merged."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -140,19 +140,23 @@ class MergingModelForm(MergingForm, forms.ModelForm):
             self._errors.clear()
             is_elsewhere = type(self.instance)._base_manager.filter(pk=self.instance.pk).exists()
             if not self.cleaned_data.pop(DELETION_FIELD_NAME, False) or is_elsewhere:
+                who = who_and_when(self.last_change(self.parent_field()))
                 text = _("%(who)s deleted %(row)s meanwhile. Load the page again.")
                 if is_elsewhere:
-                    text = _("%(who)s moved %(row)s away from here meanwhile. Load the page again.")
-                kinds = self.fields.items()
-                parent = next(name for name, field in kinds if isinstance(field, InlineForeignKeyField))
-                self.add_error(None, text % {"who": said(self.last_change(parent)), "row": self.row()})
+                    text = _("%(who)s moved %(row)s elsewhere meanwhile. Load the page again.")
+                self.add_error(None, text % {"who": who, "row": self.row()})
+
+    def parent_field(self) -> str:
+        """Returns the name of the field that refers to the object that an inline row belongs to."""
+        fields = self.fields.items()
+        return next(name for name, field in fields if isinstance(field, InlineForeignKeyField))
 
 
 class MergingRows(forms.BaseInlineFormSet):
-    """Rows of an object. Those that come back are those that were shown, whatever was added since."""
+    """The inline rows of an object. A submitted form has the rows that were shown, none added since."""
 
     model: type[models.Model]
-    most = 1000  # the latest ones that are shown
+    most = 1000  # only the latest rows are shown
     may_change = True
 
     def get_queryset(self) -> Any:
@@ -165,7 +169,7 @@ class MergingRows(forms.BaseInlineFormSet):
         return self._shown
 
     def sent_back(self, rows: models.QuerySet[Any]) -> list[Any]:
-        """In the order of the form; one that is gone is there with its key alone."""
+        """Returns the submitted rows in the form's order. A row deleted since has only its primary key."""
         number = min(self.initial_form_count(), self.total_form_count())
         name = self.model._meta.pk.name
         texts = [self.data.get(f"{self.add_prefix(place)}-{name}", "") for place in range(number)]
@@ -177,7 +181,7 @@ class MergingRows(forms.BaseInlineFormSet):
 
 
 class NotStored(Exception):
-    """The form has errors, which are to be shown: nothing is stored, and it may be sent again."""
+    """Nothing was stored: the form has errors. The user may correct and send it again."""
 
     def __init__(self, shown: Any) -> None:
         self.shown = shown
@@ -186,9 +190,9 @@ class NotStored(Exception):
 def stored_once(
     request: HttpRequest, store: Callable[[], Any], writing: Callable[[], Any] = transaction.atomic
 ) -> tuple[Any, bool]:
-    """What store() returned for this form, now or when it came first; and whether it has come before.
+    """Calls store() once for each form. Returns the result, and whether the form was sent before.
 
-    store() may raise NotStored. It is called again if somebody else who stored the same was in its way.
+    store() may raise NotStored. It is retried once after a deadlock or a conflict with another writer.
     """
     sent = {name: values for name, values in request.POST.lists() if not name.startswith(("_", "csrf"))}
     sent.setdefault("once", [uuid4().hex])
@@ -199,23 +203,23 @@ def stored_once(
         except (IntegrityError, OperationalError) as error:
             if is_last or (isinstance(error, OperationalError) and error.args[:1] != (DEADLOCK,)):
                 raise
-            request._messages = default_storage(request)  # type: ignore[attr-defined]  # of what is undone
+            request._messages = default_storage(request)  # type: ignore[attr-defined]  # drop messages of the failed try
     raise AssertionError
 
 
 def once(request: HttpRequest) -> str:
-    """The one-time key of the form that is shown."""
+    """Returns the one-time key of a form: the submitted one, or a new one."""
     return request.POST.get("once") or uuid4().hex
 
 
 class MergingAdmin(admin.ModelAdmin):
-    """Its forms store what was changed in them, once."""
+    """An admin whose forms merge concurrent changes and are stored once."""
 
     form: type[forms.ModelForm] = MergingModelForm
     writing: Any = staticmethod(transaction.atomic)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """Locked where a form comes back."""
+        """Returns the row, locked if a form is being submitted."""
         row = super().get_object(request, object_id, from_field)
         if row is not None and request.method == "POST" and connection.in_atomic_block:
             try:
@@ -259,7 +263,7 @@ class MergingAdmin(admin.ModelAdmin):
                 messages.info(request, f"{each.row()}: {text}")
 
     def answer_again(self, request: HttpRequest, pk: Any, is_new: bool) -> HttpResponseBase:
-        messages.warning(request, CAME_TWICE)
+        messages.warning(request, SENT_TWICE)
         row = self.model._default_manager.filter(pk=pk).first()
         if row is None:
             return HttpResponseRedirect(

@@ -1,4 +1,4 @@
-"""What the project keeps beside the book: answers to requests that may be sent again; accounts and tokens."""
+"""Tables beside the book: idempotency keys, the trail of accounts, tokens and failed sign-ins."""
 
 import hashlib
 import json
@@ -24,9 +24,9 @@ class KeyTaken(Exception):
 
 
 class IdempotencyKey(models.Model):
-    """A request that wrote, by the key that its client gave it, and the answer that it got.
+    """A write request under the key that its client chose, with the response that it got.
 
-    It is stored in the transaction that it answers for: both are there or neither is.
+    It is stored in the same transaction as the write: both are committed or neither.
     """
 
     account = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, verbose_name=_("account"))
@@ -45,15 +45,15 @@ class IdempotencyKey(models.Model):
 
     @classmethod
     def once(cls, account: Any, key: str, request: Any, act: Callable[[], Any]) -> tuple[Any, bool]:
-        """What act returns for this request, now or when it was sent first; and whether it was sent before.
+        """Calls act() for a new request. Returns the result, and whether the request was sent before.
 
-        To be called in the transaction of the act. Raises KeyTaken.
+        Call it inside the transaction of the write. Raises KeyTaken.
         """
-        # DELETE by itself would wait for the rows of others, and for those who delete the same.
+        # A plain DELETE would wait for rows locked by other requests; skip_locked doesn't.
         old = cls.objects.filter(made__lt=timezone.now() - KEPT_FOR).select_for_update(skip_locked=True)
         cls.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:100])).delete()
         digest = digest_of(json.dumps(request, sort_keys=True, default=str))
-        # A second one that comes while the first is at work waits here until that is committed.
+        # A second request with this key waits here until the first one is committed.
         kept, is_new = cls.objects.get_or_create(
             account=account, key=digest_of(key), defaults={"digest": digest}
         )
@@ -70,7 +70,7 @@ def digest_of(text: str) -> str:
 
 
 class AccountChange(models.Model):
-    """What somebody did to an account; fields is {name: [before, after]}, with no password and no token."""
+    """A change of an account. fields is {name: [before, after]} and never holds a password or a token."""
 
     MADE, CHANGED, ROLES = "made", "changed", "roles"
     PASSWORD_SET, PASSWORD_CHANGED, PASSWORD_REMOVED = "password set", "password changed", "password removed"
@@ -80,7 +80,7 @@ class AccountChange(models.Model):
     moment = models.DateTimeField(_("when"), default=timezone.now, editable=False)
     account = models.ForeignKey(
         settings.AUTH_USER_MODEL,
-        models.PROTECT,  # accounts are switched off, not deleted
+        models.PROTECT,  # accounts are deactivated, not deleted
         null=True,
         related_name="+",
         verbose_name=_("actor"),
@@ -117,7 +117,7 @@ class AccountChange(models.Model):
         return f"{self.about or '–'}: {self.get_action_display()}"
 
     def as_items(self) -> SafeString:
-        """Each field with its value before and after, as items of a list."""
+        """Returns an HTML list item for each field: its value before and after."""
         pairs = (
             (name, *("–" if value in (None, "") else value for value in pair))
             for name, pair in self.fields.items()
@@ -126,7 +126,7 @@ class AccountChange(models.Model):
 
 
 class PasswordDue(models.Model):
-    """The account has its password from somebody else, and chooses its own before anything else."""
+    """The account must change its password, because somebody else set it, before it can do anything else."""
 
     account = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True)
 
@@ -138,7 +138,7 @@ class PasswordDue(models.Model):
 
 
 class Token(AuthToken):
-    """A token as people see it: by its first characters, never by its digest."""
+    """A token, shown to people by its first characters, never by its digest."""
 
     class Meta:
         proxy = True
@@ -151,7 +151,7 @@ class Token(AuthToken):
 
 
 class TokenNote(models.Model):
-    """What knox doesn't keep of a token. Every token has one."""
+    """What knox doesn't store about a token: maker, purpose and last use. Every token has one note."""
 
     token = models.OneToOneField(AuthToken, models.CASCADE, primary_key=True, related_name="note")
     maker = models.ForeignKey(
@@ -169,10 +169,9 @@ class TokenNote(models.Model):
 
 class FailedSignInQuerySet(models.QuerySet[Any]):
     def with_lock(self) -> Self:
-        """Adds last_counted: the newest failure that still locks the name at the address, if any does.
+        """Adds last_counted: when the newest failure happened that still locks this name at this address.
 
-        As axes counts: a lock ends when so few failures are younger than the cool-off that their sum is
-        under the limit.
+        This follows axes: a lock ends when the failures within the cool-off add up to less than the limit.
         """
         pair = {"username": OuterRef("username"), "ip_address": OuterRef("ip_address")}
         rows = AccessAttempt.objects.order_by()
@@ -187,13 +186,13 @@ class FailedSignInQuerySet(models.QuerySet[Any]):
 
 
 class FailedSignIn(AccessAttempt):
-    """Wrong passwords with one name, from one address and one browser."""
+    """Wrong passwords for one name, from one address and one browser."""
 
     objects = FailedSignInQuerySet.as_manager()
 
     class Meta:
         proxy = True
-        default_permissions = ("view", "delete")  # to delete it is to unlock
+        default_permissions = ("view", "delete")  # deleting it unlocks the name
         verbose_name = _("failed sign-in")
         verbose_name_plural = _("failed sign-ins")
 
@@ -202,7 +201,7 @@ class FailedSignIn(AccessAttempt):
 
 
 class SignInFailure(AccessFailureLog):
-    """One wrong password, or the first attempt that a limit refused; deleted after 90 days."""
+    """A wrong password, or the first attempt refused by a rate limit. Deleted after 90 days."""
 
     class Meta:
         proxy = True

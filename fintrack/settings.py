@@ -1,6 +1,6 @@
-"""Settings: one file, every value from the environment, defaults that run.
+"""Settings of FinTrack. Values come from the environment; the defaults work for development.
 
-README, "Settings", lists the variables.
+"Settings" in the README lists the variables.
 """
 
 import os
@@ -15,15 +15,15 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-VAR_DIR = BASE_DIR / "var"  # what running makes: the database file, the secret key, static files
-VAR_DIR.mkdir(mode=0o700, exist_ok=True)  # the book is in there
+VAR_DIR = BASE_DIR / "var"  # files made at run time: the database, the secret key, static files
+VAR_DIR.mkdir(mode=0o700, exist_ok=True)  # private: it holds the database
 
 env = environ.Env()
-env.ENVIRON = {name: value for name, value in os.environ.items() if value.strip()}  # empty is absent
+env.ENVIRON = {name: value for name, value in os.environ.items() if value.strip()}  # empty is not set
 
 
 def switch(name: str) -> bool:
-    """A variable that is on or off; off if it is absent."""
+    """Reads a variable that is on or off. The default is off."""
     value = env.str(name, default="off").strip().lower()
     if value not in ("on", "true", "yes", "1", "off", "false", "no", "0"):
         raise ImproperlyConfigured(f"{name} must be on or off, not {value!r}.")
@@ -31,13 +31,13 @@ def switch(name: str) -> bool:
 
 
 def secret_key_file(path: Path) -> str:
-    """The key in the file, which is made once and is readable by its owner alone."""
+    """Returns the key in the file. Creates the file, readable only by its owner, if there is none."""
     if not path.exists():
         draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(60))
         try:
-            os.link(draft, path)  # all of the key or none of it, whoever else is starting
+            os.link(draft, path)  # atomic: another process that starts now never reads half a key
         except FileExistsError:
             pass
         finally:
@@ -84,7 +84,7 @@ MIDDLEWARE = [
     "fintrack.access.limit_body",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
-    "fintrack.api.tags.GZip",  # padded at random: a page's length tells nothing of its token
+    "fintrack.api.tags.GZip",  # random padding hides the length of a page (BREACH)
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -123,7 +123,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 database = DATABASES["default"]
 engine = database.get("ENGINE")
 if engine == "django.db.backends.sqlite3":
-    # A write takes the lock when its transaction begins: it can wait then, but not halfway.
+    # Take the write lock when the transaction begins: SQLite can wait for it then, but not later.
     database["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
@@ -132,7 +132,7 @@ if engine == "django.db.backends.sqlite3":
 elif engine == "django.db.backends.mysql":
     database["OPTIONS"] = {
         "charset": "utf8mb4",
-        "init_command": "SET sql_mode='TRADITIONAL'",  # a value that doesn't fit is an error
+        "init_command": "SET sql_mode='TRADITIONAL'",  # reject values that don't fit instead of changing them
     } | database.get("OPTIONS", {})
     database["CONN_MAX_AGE"] = 60
     database["CONN_HEALTH_CHECKS"] = True
@@ -174,9 +174,9 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
 SESSION_COOKIE_AGE = 12 * 60 * 60  # a working day
-MAX_BODY = 12 * 2**20  # bytes of a request
+MAX_BODY = 12 * 2**20  # bytes of a request's body
 
-# Whoever gets a password wrong too often waits, with that name and at that address.
+# After too many wrong passwords for one name from one address, sign-in is locked for that pair.
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",
@@ -205,9 +205,9 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["fintrack.api.throttles.Accounts"],
     "DEFAULT_THROTTLE_RATES": {
         "account": env.str("API_RATE", default="6000/min"),
-        "stranger": "60/min",  # who shows no token, or a wrong one
-        "sign_in": "20/min",  # of an address, right passwords too: a whole office may be behind it
-        "own_password": "20/hour",  # of an account
+        "stranger": "60/min",  # for each address: requests without a valid token
+        "sign_in": "20/min",  # for each address, successes included: an office may share one
+        "own_password": "20/hour",  # for each account
     },
     "EXCEPTION_HANDLER": "fintrack.api.problems.problem",
     "URL_FORMAT_OVERRIDE": None,
@@ -218,8 +218,8 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "FinTrack",
     "DESCRIPTION": (
-        "Reports on a micro-lender's book, and the book itself. Money and percentages are JSON numbers of at "
-        "most two decimals. Errors are problems of RFC 9457, which list every fault."
+        "Reports on a micro-lender's book, and the book itself. Money and percentages are JSON numbers with "
+        "at most two decimals. Errors are problem details (RFC 9457) that list every fault."
     ),
     "VERSION": "1",
     "LICENSE": {"name": "MIT", "identifier": "MIT"},
@@ -230,7 +230,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": ["fintrack.api.schema.describe_problems"],
 }
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
-# The API's addresses: pages of other sites may ask them, and all their errors are problems in JSON.
+# The addresses of the API: they allow CORS, and their errors are JSON problems.
 CORS_URLS_REGEX = r"^/(api(?!/docs/)|year_performance|plans_performance|user_credits|plans_insert)(/|$)"
 CORS_ALLOW_HEADERS = [*default_headers, "idempotency-key", "if-match", "if-none-match", "x-request-id"]
 CORS_EXPOSE_HEADERS = ["ETag", "Idempotency-Replayed", "Location", "Retry-After", "X-Request-ID"]
@@ -250,18 +250,18 @@ X_FRAME_OPTIONS = "DENY"
 if HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
-    SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]  # asked over plain HTTP, from inside
+    SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]  # health checks use plain HTTP from inside
     SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
 
-# Files in and out of the admin
+# Import and export in the admin
 
-IMPORT_EXPORT_SKIP_ADMIN_LOG = True  # the trail knows
+IMPORT_EXPORT_SKIP_ADMIN_LOG = True  # the trail records imports
 
-# Logs: each line is JSON, each request is one
+# Logs: JSON, one line for each request
 
 LOGGING = {
     "version": 1,
@@ -273,7 +273,7 @@ LOGGING = {
     "loggers": {
         "axes": {"level": "WARNING"},
         "django": {"handlers": [], "level": "INFO"},
-        # What is the client's fault is in the line of the request.
+        # Client errors (4xx) are already in the request's own line.
         "django.request": {"level": "ERROR"},
         "django.security.DisallowedHost": {"filters": ["no_traceback"]},
         "django.server": {"handlers": [], "level": "ERROR", "propagate": True},
@@ -284,7 +284,7 @@ LOGGING = {
 
 LANGUAGE_CODE = "en"
 FORMAT_MODULE_PATH = "fintrack.formats"
-TIME_ZONE = env.str("TIME_ZONE", default="Europe/Kyiv")  # "today" is the date there
+TIME_ZONE = env.str("TIME_ZONE", default="Europe/Kyiv")  # decides which date is "today"
 USE_TZ = True
 
 # Static files

@@ -1,4 +1,4 @@
-"""Signing in, and changing one's own password; too many attempts are refused before a password is hashed."""
+"""Sign-in and the change of one's own password. Rate limits refuse attempts before a password is hashed."""
 
 from http import HTTPStatus
 from math import ceil
@@ -21,7 +21,7 @@ from .api.throttles import OwnPasswords, SignIns, Throttle
 
 
 class LimitedFormView(FormView):
-    """A form that is refused, unread, once it was sent too often."""
+    """A form that is refused without reading it when it was sent too often."""
 
     throttle: type[Throttle]
     refusal: Any
@@ -39,7 +39,7 @@ class SignIn(LimitedFormView, LoginView):
     throttle = SignIns
     refusal = gettext_lazy(
         "There were too many attempts to sign in from your network address. "
-        "For safety, nobody can sign in from there now."
+        "For security, nobody can sign in from this address now."
     )
 
 
@@ -47,16 +47,16 @@ class OwnPassword(LimitedFormView, PasswordChangeView):
     throttle = OwnPasswords
     refusal = gettext_lazy(
         "There were too many attempts to change the password of your account. "
-        "For safety, it can't be changed now."
+        "For security, you can't change it now."
     )
     form_class = OwnPasswordForm
     success_url = reverse_lazy("home")
 
 
 def keep_refusal(request: HttpRequest) -> None:
-    """Record a refused attempt in the history of failed sign-ins.
+    """Records a refused attempt in the history of failed sign-ins.
 
-    The record names the account that is signed in, if one is, and never the name that was tried.
+    The record names the signed-in account, if any, and never the name that was tried.
     """
     AccessFailureLog.objects.create(
         username=request.user.get_username() or None,
@@ -69,17 +69,17 @@ def keep_refusal(request: HttpRequest) -> None:
 
 
 def locked_out(request: HttpRequest, response: HttpResponse, credentials: dict[str, Any]) -> HttpResponse:
-    """What axes answers when the password for one name was wrong too often from one address."""
+    """Returns the response that axes sends after too many wrong passwords for one name from one address."""
     reason = _(
-        "The password for %(name)s was wrong %(times)s times from here. "
-        "For safety, nobody can sign in with this name from here now."
+        "The password for %(name)s was wrong %(times)s times from your network address. "
+        "For security, nobody can sign in with this name from this address now."
     )
     known = {"name": credentials["username"], "times": settings.AXES_FAILURE_LIMIT}
     return too_many_attempts(request, reason % known, settings.AXES_COOLOFF_TIME.total_seconds())
 
 
 def too_many_attempts(request: HttpRequest, reason: str, seconds: float) -> HttpResponse:
-    """429: why, and in how many seconds to try again."""
+    """Returns a 429 page with the reason and the time to wait."""
     context = {"reason": reason, "minutes": ceil(seconds / 60)}
     page = render(request, "registration/locked_out.html", context, status=HTTPStatus.TOO_MANY_REQUESTS)
     page["Retry-After"] = str(ceil(seconds))

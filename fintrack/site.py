@@ -1,4 +1,4 @@
-"""The admin as a place: who may enter, and what they see first."""
+"""The admin site: who may enter it, and its index page."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -25,13 +25,13 @@ from credits.totals import DailyTotal
 from plans.models import Plan
 
 from .access import is_staff
-from .api.problems import is_in_the_way
+from .api.problems import is_retryable
 
 METHODS = ["GET", "HEAD", "POST"]
 
 
 class StaffSite(AdminSite):
-    """Entered by editors and administrators, by their role: is_staff of an account means nothing."""
+    """The admin for editors and administrators. The role decides who may enter; is_staff is ignored."""
 
     site_title = site_header = "FinTrack"
     index_title = _("The book")
@@ -51,7 +51,7 @@ class StaffSite(AdminSite):
             try:
                 return entered(request, *args, **kwargs)
             except DatabaseError as error:
-                if not (is_in_the_way(error) or isinstance(error, IntegrityError)):
+                if not (is_retryable(error) or isinstance(error, IntegrityError)):
                     raise
             context = {**self.each_context(request), "title": _("Nothing was stored")}
             return render(request, "admin/conflict.html", context, status=HTTPStatus.CONFLICT)
@@ -60,14 +60,14 @@ class StaffSite(AdminSite):
 
     @login_not_required
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponseBase:  # type: ignore[override]
-        """There is one page to sign in, for all."""
+        """Redirects to the site's only sign-in page."""
         index = reverse("admin:index")
         if self.has_permission(request):
             return HttpResponseRedirect(index)
         return redirect_to_login(request.GET.get("next") or index)
 
     def password_change(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        """There is one page to change one's password, for all."""
+        """Redirects to the site's only page for changing one's password."""
         return HttpResponseRedirect(reverse("password_change"))
 
     def index(self, request: HttpRequest, extra_context: Any = None) -> Any:
@@ -75,7 +75,7 @@ class StaffSite(AdminSite):
 
 
 def dashboard() -> dict[str, Any]:
-    """The book's state, as far as people count, and its last imports."""
+    """Returns the context of the index page: how many rows each table has, and the latest imports."""
     today = timezone.localdate()
     counted = [
         (_("Borrowers"), "credits_borrower", "", Borrower.objects.all()),
@@ -92,7 +92,7 @@ def dashboard() -> dict[str, Any]:
     ]
     return {
         "counts": [
-            (label, f"{reverse(f'admin:{table}_changelist')}{query}", counted_up(rows))
+            (label, f"{reverse(f'admin:{table}_changelist')}{query}", capped_count(rows))
             for label, table, query, rows in counted
         ],
         "last_issuance": DailyTotal.objects.issued().last_day(today),
@@ -102,7 +102,7 @@ def dashboard() -> dict[str, Any]:
     }
 
 
-def counted_up(rows: QuerySet[Any]) -> str:
-    found = CappedPaginator(rows.order_by("pk"), 1)
-    number = number_format(found.count, force_grouping=True)
-    return f"> {number}" if found.is_capped else number
+def capped_count(rows: QuerySet[Any]) -> str:
+    paginator = CappedPaginator(rows.order_by("pk"), 1)
+    number = number_format(paginator.count, force_grouping=True)
+    return f"> {number}" if paginator.is_capped else number

@@ -1,4 +1,4 @@
-"""Who acts, and by what: what the trails of the book and of accounts have in common."""
+"""The actor that both trails, of the book and of accounts, record for each change."""
 
 import sys
 from collections.abc import Callable
@@ -15,7 +15,7 @@ current_request: ContextVar[HttpRequest | None] = ContextVar("current_request", 
 def trail_middleware(
     get_response: Callable[[HttpRequest], HttpResponseBase],
 ) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Lets the trail know whose request it is that writes."""
+    """Makes the current request known to the trails."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         token = current_request.set(request)
@@ -28,9 +28,9 @@ def trail_middleware(
 
 
 def actor() -> dict[str, Any]:
-    """The account that acts now, if any, and by what: the address of a request, or a command."""
+    """Returns the acting account, if any, and the source of the change: a request's path or a command."""
     if request := current_request.get():
-        user = getattr(request, "user", None)  # a token's too: DRF sets it when it has authenticated
+        user = getattr(request, "user", None)  # DRF sets it for tokens too
         known = user is not None and user.is_authenticated
         return {"account": user if known else None, "via": request.path[:200]}
     return {"account": None, "via": " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])[:200]}

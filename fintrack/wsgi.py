@@ -18,17 +18,17 @@ django_application = get_wsgi_application()
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Django's, for what Django can read.
+    """Passes the request to Django, after two corrections.
 
-    All text is in UTF-8, whatever a request says: some of Python's codecs make no text, or half characters.
-    A body that comes without its length (in chunks, or over HTTP/2) is read here: Django would take it for
-    empty. One that is larger than any may be is refused like others.
+    The charset of Content-Type is dropped, so that all text is read as UTF-8: some of Python's codecs return
+    bytes or lone surrogates. A body without Content-Length (chunked, or HTTP/2) is read here, because Django
+    would treat it as empty; at most MAX_BODY + 1 bytes, so that Django refuses a larger one.
     """
     if kind := environ.get("CONTENT_TYPE"):
         environ["CONTENT_TYPE"] = CHARSET.sub("", kind)
         try:
             parse_header_parameters(environ["CONTENT_TYPE"])
-        except ValueError:  # of a parameter that can't be decoded
+        except ValueError:  # a parameter can't be decoded
             environ["CONTENT_TYPE"] = kind.partition(";")[0]
     if not environ.get("CONTENT_LENGTH") and environ.get("wsgi.input_terminated"):
         body = environ["wsgi.input"].read(settings.MAX_BODY + 1)

@@ -1,4 +1,4 @@
-"""What staff see of the plans: a list, and a year in one form."""
+"""The admin of plans: the list, and a form for all plans of a year."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from credits.book.admin import BookAdmin, warn
 from credits.book.money import grouped
 from credits.book.writing import writing
-from fintrack.merging import CAME_TWICE, NotStored, once, stored_once
+from fintrack.merging import SENT_TWICE, NotStored, once, stored_once
 
 from .forms import YearForm
 from .models import Plan
@@ -82,7 +82,7 @@ class PlanAdmin(BookAdmin):
                 form = refused.shown
             else:
                 if again:
-                    messages.warning(request, CAME_TWICE)
+                    messages.warning(request, SENT_TWICE)
                 text = _("%(year)d: %(added)d plans added, %(changed)d changed, %(deleted)d deleted.")
                 messages.success(request, text % {"year": year, **counts})
                 return HttpResponseRedirect(request.path)

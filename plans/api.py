@@ -1,4 +1,4 @@
-"""Plans through the API, one by one; a file of them is for plans_insert."""
+"""The API of single plans; plans_insert takes a whole file."""
 
 from django.utils.translation import gettext_lazy as _
 
@@ -18,7 +18,7 @@ class PlanSerializer(BookSerializer):
 
 class PlanFilter(ListFilter):
     search = TextFilter(
-        field_name="category__name", lookup_expr="icontains", help_text=_("part of a category's name")
+        field_name="category__name", lookup_expr="icontains", help_text=_("a part of the category's name")
     )
     ordering = ordering("id", "period", "sum")
 
@@ -28,7 +28,7 @@ class PlanFilter(ListFilter):
 
 
 class PlanViewSet(BookViewSet):
-    """Plans: the target of a month. `period` is its first day, `category` 3 (issuance) or 4 (collection)."""
+    """Monthly plans. `period` is the first day of the month, `category` is 3 (issuance) or 4 (collection)."""
 
     queryset = Plan.objects.all()
     serializer_class = PlanSerializer

@@ -20,15 +20,15 @@ from credits.models import Dictionary
 
 class PlanQuerySet(BookQuerySet):
     def between(self, first: date, last: date) -> Self:
-        """Plans whose month begins between the two days, both inclusive."""
+        """Selects plans whose month begins between the two days, both inclusive."""
         return self.filter(period__range=(first, last))
 
     def until(self, day: date) -> Self:
-        """Plans whose month has begun by the day."""
+        """Selects plans whose month has begun by the day."""
         return self.filter(period__lte=day)
 
     def search(self, words: str) -> Self:
-        """By a year or a month as people write it, 2021, 2021-06; by the first day of a month, or the sum."""
+        """Finds plans by year (2021), month (2021-06), first day of a month, or sum."""
         found = same(words, ["period"], ["sum"])
         if match := re.fullmatch(r"(?!0000)([0-9]{4})(?:-([0-9]{1,2})?)?", words):
             year, month = match.groups()
@@ -36,11 +36,11 @@ class PlanQuerySet(BookQuerySet):
         return self.filter(found)
 
     def in_order(self) -> Self:
-        """By month, then category id."""
+        """Sorts by month, then category id."""
         return self.order_by("period", "category_id")
 
     def by_month(self) -> dict[str, dict[int, Decimal]]:
-        """{"2021-06": {category id: sum}}."""
+        """Returns {"2021-06": {category id: sum}}."""
         months: dict[str, dict[int, Decimal]] = {}
         for plan in self:
             months.setdefault(f"{plan.period:%Y-%m}", {})[plan.category_id] = plan.sum
@@ -48,7 +48,7 @@ class PlanQuerySet(BookQuerySet):
 
 
 class Plan(BookModel):
-    """The target of one month for one category: issuance or collection."""
+    """The target of one month for one category, issuance or collection."""
 
     period = models.DateField(_("month"), help_text=_("The first day of the month."))
     category = models.ForeignKey(
@@ -60,7 +60,7 @@ class Plan(BookModel):
     )
     sum = models.DecimalField(_("sum"), **MONEY, validators=[MinValueValidator(ZERO)])
 
-    much = Decimal(100_000_000)  # of all credits in a month; those of the first real book reach 3,597,000
+    much = Decimal(100_000_000)  # larger plans get a warning; the largest in a real book is 3,597,000
 
     objects = PlanQuerySet.as_manager()
 

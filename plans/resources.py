@@ -1,4 +1,4 @@
-"""Rows of files <-> plans: the source file plans.csv, and the upload with categories by name."""
+"""Files of plans: the source file plans.csv, and the upload, which names categories."""
 
 from datetime import date
 from typing import Any, BinaryIO
@@ -33,7 +33,7 @@ class Month(Day):
 
 
 class Category(Cell):
-    """Issuance or collection by any of its names, in any case: those here and the dictionary's own."""
+    """A category by any of its names, in any case: the names below and the dictionary's own."""
 
     expected = _("видача, issuance, збір or collection")
     names = {
@@ -55,7 +55,7 @@ class Category(Cell):
 
 
 class AnyPlanResource(BookResource):
-    """Plans are known by month and category, never by id."""
+    """Matches plans by month and category, never by id."""
 
     key_expected = _("a month and category that no earlier row has")
 
@@ -96,11 +96,11 @@ class PlanResource(AnyPlanResource):
             if not categories.get(item.category_id):
                 batch.leave_out(number)
         for _number, item in batch:
-            item.pk = None  # the database gives its own
+            item.pk = None  # the database assigns the id
 
 
 class PlanUploadResource(AnyPlanResource):
-    """What POST /plans_insert takes: new plans alone."""
+    """The file of POST /plans_insert: it may hold only new plans."""
 
     month = Field("period", "month", Month())
     category_name = Field("category_id", "category_name", Category())
@@ -125,7 +125,7 @@ class PlanUploadResource(AnyPlanResource):
 
 
 def insert_plans(file: BinaryIO, name: str = "") -> int:
-    """Store the plans of an uploaded file, all of them or none; how many. Raises Faulty."""
+    """Stores the plans of an uploaded file, all or none, and returns their number. Raises Faulty."""
 
     def insert() -> int:
         return load_file(PlanUploadResource(), file, name, Faults(limit=None)).new
@@ -133,7 +133,7 @@ def insert_plans(file: BinaryIO, name: str = "") -> int:
     try:
         try:
             return insert()
-        except IntegrityError:  # a plan was stored after the file was compared: this time it is a fault
+        except IntegrityError:  # another request stored such a plan meanwhile; a retry reports it as a fault
             return insert()
     except Faulty as faulty:
         source = Source.of(file, name)

@@ -7,7 +7,7 @@ from .views import PlansInsert
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("plans", PlanViewSet, "plans")
 
-# This one stands at the root too, for those who knew the service before.
+# Also at the root, for clients of the original service.
 original = [path("plans_insert", PlansInsert.as_view(), name="plans_insert")]
 
 api = [*original, *router.urls]

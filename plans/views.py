@@ -1,4 +1,4 @@
-"""POST /plans_insert: a file of new plans, taken whole or refused whole."""
+"""POST /plans_insert: store a whole file of new plans, or nothing."""
 
 from dataclasses import asdict
 
@@ -19,7 +19,7 @@ from fintrack.api.problems import Refused, WrongHeader, parameter_fault
 
 from .resources import MAX_BYTES, insert_plans
 
-FORM_OVERHEAD = 64 * 2**10  # bytes of a request beside the file
+FORM_OVERHEAD = 64 * 2**10  # bytes of a request besides the file
 
 
 class UploadForm(ParamsForm):
@@ -51,7 +51,7 @@ EXAMPLE = OpenApiExample("inserted", {"message": "Plans inserted successfully", 
 
 
 class PlansInsert(APIView):
-    """Store the plans of a file: all of them, or none and every fault with its row and column."""
+    """Store all plans of a file. If it has faults, store nothing and list each with its row and column."""
 
     permission_classes = [MayAddPlans]
     parser_classes = [MultiPartParser]
@@ -64,7 +64,7 @@ class PlansInsert(APIView):
     )
     def post(self, request: Request) -> Response:
         if (key := request.headers.get("Idempotency-Key")) is not None:
-            expected = _("no such header: a file sent again is refused, for its plans are there")
+            expected = _("no such header: a file sent again is refused anyway, because its plans exist")
             raise WrongHeader("Idempotency-Key", key, expected, "unknown")
         if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BYTES + FORM_OVERHEAD:
             at_most = UploadForm.base_fields["file"].help_text

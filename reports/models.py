@@ -1,4 +1,4 @@
-"""The data stamp: which state of the book a computed report belongs to."""
+"""The data stamp, which names the state of the book that a report was computed from."""
 
 import secrets
 
@@ -6,9 +6,10 @@ from django.db import models
 
 
 class DataStamp(models.Model):
-    """One row. Every transaction that writes the book gives it a value that it never had before.
+    """A single row. Every transaction that writes the book gives it a new random value.
 
-    Neither a rollback, a restored backup nor a cache that was away can bring a value back with other data.
+    So a value never stands for two states of the book, even after a rollback, a restored backup or an outage
+    of the cache.
     """
 
     value = models.CharField(max_length=32)
@@ -22,6 +23,6 @@ class DataStamp(models.Model):
 
     @classmethod
     def renew(cls) -> None:
-        """Raises RuntimeError if the row is gone."""
+        """Sets a new value. Raises RuntimeError if the row is missing."""
         if cls.objects.update(value=secrets.token_hex(16)) != 1:
             raise RuntimeError("The data stamp must be one row. It was made by migrate.")

@@ -1,4 +1,4 @@
-"""What reports are asked with: the fields of their forms, one for each kind of parameter."""
+"""The forms of reports' parameters: a field for each kind of parameter."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ FIRST_YEAR, LAST_YEAR = 1900, 2999
 
 
 class ReportParams(ParamsForm):
-    """The parameters of a report, and the form of a download, which each can be had as."""
+    """The parameters of a report. Every report takes `format`, for a download."""
 
     format = forms.ChoiceField(
         required=False,
@@ -24,7 +24,7 @@ class ReportParams(ParamsForm):
 
 
 class ParamsAtToday(ReportParams):
-    """With today among them, for an answer that depends on it."""
+    """The parameters of a report that depends on today's date: adds `today`."""
 
     def clean(self) -> None:
         super().clean()
@@ -41,7 +41,7 @@ class DayField(DateField):
 
 
 class MonthField(DateField):
-    """Cleaned to the month's first day."""
+    """A month as yyyy-mm, cleaned to its first day."""
 
     pattern = "[0-9]{4}-[0-9]{2}"
 

@@ -1,4 +1,4 @@
-"""What the OpenAPI schema says of a report: all of it is in the report already."""
+"""The OpenAPI schema of a report, generated from the report itself."""
 
 from dataclasses import asdict
 from datetime import date
@@ -16,13 +16,13 @@ from .downloads import TYPES
 from .params import BorrowerField, DayField, MonthField, YearField
 from .report import Report
 
-# What each kind of parameter asks for.
-ASKS: dict[type, str] = {
-    BorrowerField: "Whose credits the report is about",
-    DayField: "The day as of which the report is made",
-    MonthField: "The month that the report is about",
-    YearField: "The year that the report is about",
-    forms.ChoiceField: "The form of the answer; counts for more than the header `Accept`",
+# The description of each kind of parameter.
+DESCRIPTIONS: dict[type, str] = {
+    BorrowerField: "The borrower of the report",
+    DayField: "The date of the report",
+    MonthField: "The month of the report",
+    YearField: "The year of the report",
+    forms.ChoiceField: "The format of the response; overrides the header `Accept`",
 }
 
 KINDS: dict[type, dict[str, Any]] = {
@@ -56,8 +56,8 @@ class ReportSchema(AutoSchema):
                 name,
                 schema_of_field(field),
                 OpenApiParameter.PATH if f"{{{name}}}" in self.path else OpenApiParameter.QUERY,
-                required=field.required and name != "format",  # Accept says it too
-                description=described(field),
+                required=field.required and name != "format",  # Accept may name the format
+                description=describe(field),
                 examples=[OpenApiExample("example", example[name])] if name in example else (),
             )
             for name, field in form.fields.items()
@@ -85,10 +85,10 @@ class ReportSchema(AutoSchema):
         }
 
 
-def described(field: forms.Field) -> str:
-    """What it asks for, and what it expects."""
-    without = "" if field.required else "; if it is left out, the last day of the book"
-    return f"{ASKS.get(type(field), field.label)} ({field.help_text}{without})."
+def describe(field: forms.Field) -> str:
+    """Says what the parameter means, and which values it accepts."""
+    default = "" if field.required else "; default: the last day of the book"
+    return f"{DESCRIPTIONS.get(type(field), field.label)} ({field.help_text}{default})."
 
 
 def schema_of_row(report: Report) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def schema_of_field(field: forms.Field) -> dict[str, Any]:
 
 
 def example_value(value: Any) -> Any:
-    """As JSON shows it."""
+    """Returns the value as JSON represents it."""
     if isinstance(value, Decimal):
         return float(value)
     return value.isoformat() if isinstance(value, date) else value

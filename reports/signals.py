@@ -1,4 +1,4 @@
-"""The book was written: what was computed from it before is of the past."""
+"""Renews the data stamp when the book was written, so that older cache entries are never read."""
 
 from typing import Any
 

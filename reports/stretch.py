@@ -24,6 +24,6 @@ def day_after(day: date) -> date | None:
 
 
 def a_year_before(day: date) -> date:
-    """29 February's is the 28th; a day of the year 1, the first that a date can have, is its own."""
+    """Returns the same day a year before; 28 February for 29 February. Days of year 1 stay the same."""
     leap_day = (day.month, day.day) == (2, 29)
     return day.replace(year=max(1, day.year - 1), day=28 if leap_day else day.day)

@@ -1,4 +1,4 @@
-"""Every route of the reports: pages with hyphens, addresses of the API with underscores."""
+"""The routes of all reports: pages have hyphens, addresses of the API underscores."""
 
 from django.urls import path
 
@@ -43,7 +43,7 @@ pages = [
     path("reports/payments/", ListingPage.as_view(listing=payment_list.listing), name="payments_page"),
 ]
 
-# These stand at the root too, for those who knew the service before.
+# Also at the root, for clients of the original service.
 original = [
     path("year_performance", ReportAPI.as_view(report=year_performance.report), name="year_performance"),
     path("plans_performance", ReportAPI.as_view(report=plans_performance.report), name="plans_performance"),

@@ -401,7 +401,7 @@ def test_account_and_token_whose_form_is_sent_twice_are_made_once(administrator)
     token = AuthToken.objects.get()
     assert twice == [302, 302, 302, 302]
     again = words(administrator.get(TOKENS))
-    assert f"The token {token.token_key}… was made once and shown in the first answer" in again
+    assert f"The token {token.token_key}… was created once and shown in the first answer" in again
     assert token.digest not in str(list(IdempotencyKey.objects.values()))
 
 
@@ -775,7 +775,7 @@ def test_new_account_changes_its_password_before_anything_else(newcomer):
     for address in ("/", "/admin/", "/admin/credits/credit/", "/reports/credits/", "/api/docs/"):
         assert newcomer.get(address)["Location"] == "/accounts/password/", address
     assert newcomer.post("/admin/credits/dictionary/add/", {"name": "x"})["Location"] == "/accounts/password/"
-    assert "You have your password from somebody else." in words(newcomer.get("/accounts/password/"))
+    assert "Somebody else set your password." in words(newcomer.get("/accounts/password/"))
     assert change_own(newcomer, PASSWORD, "short").status_code == 200
     same = change_own(newcomer, PASSWORD, PASSWORD)
     assert "Choose another password than the one you have." in words(same)

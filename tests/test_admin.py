@@ -282,9 +282,8 @@ def test_payment_over_what_is_owed_is_stored_with_a_warning(editor):
     credit = builders.credit("2021-06-01", 100)
     fields = {"credit": credit.pk, "payment_date": "2021-06-05", "type": 1, "sum": "1100.5"}
     response = editor.post("/admin/credits/payment/add/", fields, follow=True)
-    assert (
-        f"Credit {credit.pk}, body: 1 000.50 more was paid than is owed. It is stored all the same."
-        in words(response)
+    assert f"Credit {credit.pk}, body: 1 000.50 more was paid than is owed. It was stored anyway." in words(
+        response
     )
     assert Payment.objects.get().sum == Decimal("1100.50")
 
@@ -460,7 +459,7 @@ def test_upload_that_is_gone_or_another_tables_is_said(editor):
     Upload.objects.create(key="a", table="credits.credit", columns=0, name="a", content=b"")
     for fields in ({}, {"upload": "../../etc/passwd"}, {"upload": "a"}):
         done = editor.post("/admin/credits/payment/process_import/", fields, follow=True)
-        assert "Nothing was stored now: the file was imported or cancelled before" in words(done)
+        assert "Nothing was stored: this upload was already imported or cancelled" in words(done)
     assert editor.get("/admin/credits/payment/process_import/").status_code == 405
 
 
@@ -676,7 +675,7 @@ def test_wrong_passwords_lock_the_name_out_at_that_address_for_a_while(time_mach
     locked = sign_in("a long password")
     assert locked.status_code == 429
     assert locked["Retry-After"] == "900"
-    assert f"The password for {account.username} was wrong 5 times from here." in words(locked)
+    assert f"The password for {account.username} was wrong 5 times from your network" in words(locked)
     assert "Try again in 15 minutes." in words(locked)
     assert sign_in("a long password", address="10.0.0.2").status_code == 302
     assert sign_in("wrong", name="somebody else").status_code == 200

@@ -173,8 +173,7 @@ def test_editor_picks_a_day_in_the_calendar_and_types_one_as_in_a_file(page):
     page.fill("[name=percent]", "0")
     save(page)
     expect(page.locator(".messagelist .warning")).to_have_text(
-        f"Credit {credit.pk}, body: 1 234.50 is unpaid, though the credit is closed. "
-        "It is stored all the same."
+        f"Credit {credit.pk}, body: 1 234.50 is unpaid, though the credit is closed. It was stored anyway."
     )
     row = page.locator("#result_list tbody tr")
     expect(row.locator(".field-actual_return_date")).to_have_text("2021-02-05")

@@ -82,7 +82,7 @@ def test_account_that_may_do_more_than_the_role_is_an_error(api_token):
 
 def test_account_that_is_switched_off_gets_no_token(api_token):
     account = builders.account(ANALYST, is_active=False)
-    with pytest.raises(CommandError, match="is switched off: its tokens are refused"):
+    with pytest.raises(CommandError, match="is deactivated: its tokens are refused"):
         api_token(account.username, "--role", "analyst")
 
 

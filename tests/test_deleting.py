@@ -95,7 +95,7 @@ def test_rows_that_were_added_changed_or_deleted_meanwhile_are_shown_again(
     meanwhile(payments)
     left = Payment.objects.count()
     again = confirm(administrator, asked)
-    assert "Nothing was deleted: these are other rows" in again.content.decode()
+    assert "Nothing was deleted: the rows or their values have changed" in again.content.decode()
     assert Payment.objects.count() == left
     assert said(confirm(administrator, again)) == [f"{left - 1} payments deleted."]
 
@@ -137,7 +137,7 @@ def test_row_that_something_came_to_belong_to_meanwhile_stays(administrator):
     asked = ask(administrator, "/admin/credits/credit/", one, other)
     builders.payment(other, "2021-06-02", 1)
     page = confirm(administrator, asked).content.decode()
-    assert "Nothing was deleted: something belongs to these rows by now." in page
+    assert "Nothing was deleted: other rows refer to these rows now." in page
     assert "One of them has payments" in page
     assert Credit.objects.count() == 2
 

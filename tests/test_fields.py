@@ -274,7 +274,7 @@ def test_an_import_shows_its_sums_as_lists_do(editor):
 
 # Doubts
 
-STORED = "It is stored all the same."
+STORED = "It was stored anyway."
 THOUSAND, MILLION = "1\u00a0000.00", "1\u00a0000\u00a0000.00"
 
 

@@ -297,7 +297,7 @@ def test_import_confirmed_twice_stores_once(editor):
     response = preview(editor, "credits/payment", HEADER + line("", credit, 2))
     assert "Imported file.csv: 1 new" in words(send(editor, "credits/payment", response))
     again = words(send(editor, "credits/payment", response))
-    assert "Nothing was stored now: the file was imported or cancelled before, or kept too long." in again
+    assert "Nothing was stored: this upload was already imported or cancelled, or it has expired." in again
     assert Payment.objects.count() == 1
 
 

@@ -176,7 +176,7 @@ def test_port_in_use_is_said_before_anything_is_touched(installed: Installed) ->
         port = server.getsockname()[1]
         run = make(installed.folder, "run", f"PORT={port}")
     assert run.returncode != 0
-    assert f"Port {port} can't be had" in run.stdout
+    assert f"Port {port} can't be used" in run.stdout
     assert "Preparing" not in run.stdout
 
 
@@ -230,7 +230,7 @@ def test_interrupted_installation_is_made_again(tmp_path: Path) -> None:
     assert not (folder / ".venv/whole").exists()
 
     again = make(folder, ".venv/requirements.done")
-    assert "Making .venv." in again.stdout
+    assert "Creating .venv." in again.stdout
     subprocess.run([folder / ".venv/bin/python", "-m", "pip", "check"], check=True)
     subprocess.run([folder / ".venv/bin/python", "-c", "import django, granian"], check=True)
 
@@ -238,13 +238,13 @@ def test_interrupted_installation_is_made_again(tmp_path: Path) -> None:
 def test_environment_that_lost_its_python_is_made_again(tmp_path: Path) -> None:
     folder = copy_project(tmp_path)
     (folder / "requirements.txt").write_text("")
-    assert "Making .venv." in make(folder, ".venv/requirements.done").stdout
+    assert "Creating .venv." in make(folder, ".venv/requirements.done").stdout
     assert "up to date" in make(folder, ".venv/requirements.done").stdout
 
     python = folder / ".venv/bin/python"
     python.unlink()
     python.symlink_to("/nonexistent/python3")
-    assert "Making .venv." in make(folder, ".venv/requirements.done").stdout
+    assert "Creating .venv." in make(folder, ".venv/requirements.done").stdout
     subprocess.run([python, "-c", ""], check=True)
 
 

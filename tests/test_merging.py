@@ -205,7 +205,7 @@ def test_a_payment_moved_to_another_credit_meanwhile_is_an_error(editor, anna, c
     change(anna, payment, credit=other.pk)
     response = editor.post(change_page(credit), form | {"payments-0-sum": "5"})
     assert errors(response) == [
-        f"anna ({NOON}) moved payment {payment.pk} away from here meanwhile. Load the page again."
+        f"anna ({NOON}) moved payment {payment.pk} elsewhere meanwhile. Load the page again."
     ]
     assert (sums(credit), sums(other)) == ([9], [511])
 
@@ -216,7 +216,7 @@ def test_a_payment_moved_to_another_credit_meanwhile_is_not_taken_for_deleted(an
     change(anna, payment, credit=other.pk)
     response = administrator.post(change_page(credit), form | {"payments-0-DELETE": "on"})
     assert errors(response) == [
-        f"anna ({NOON}) moved payment {payment.pk} away from here meanwhile. Load the page again."
+        f"anna ({NOON}) moved payment {payment.pk} elsewhere meanwhile. Load the page again."
     ]
     assert (sums(credit), sums(other)) == ([9], [511])
 
@@ -282,7 +282,7 @@ def test_what_is_changed_while_its_deletion_is_confirmed_stays(anna, administrat
     refused = administrator.post(address, form)
     assert (refused.url, told(refused)) == (
         address,
-        [f"anna ({NOON}) changed this meanwhile (sum 511.00 → 77.77). Look before you delete."],
+        [f"anna ({NOON}) changed this meanwhile (sum 511.00 → 77.77). Check it before you delete it."],
     )
     assert administrator.post(address, opened(administrator, address)).status_code == 302
     assert sums(credit) == [9]
@@ -357,7 +357,7 @@ def test_year_keeps_what_others_changed_and_tells_it(editor, anna):
 
 # A form that comes twice
 
-TWICE = "This form came twice: it was stored already, once."
+TWICE = "This form was sent twice; it was stored once."
 
 
 def new_payment(client: APIClient, credit: Credit) -> dict[str, Any]:

@@ -292,13 +292,13 @@ class TestWriting:
         [
             (
                 '{"sum": 1e9999999999999999999999999}',
-                [("/sum", "1e9999999999999999999999999", "a number of ordinary size")],
+                [("/sum", "1e9999999999999999999999999", "a number with fewer digits")],
             ),
             (
                 '{"sum": -1e-9999999999999999999999999}',
-                [("/sum", "-1e-9999999999999999999999999", "a number of ordinary size")],
+                [("/sum", "-1e-9999999999999999999999999", "a number with fewer digits")],
             ),
-            (f'{{"credit": {"9" * 5000}}}', [("/credit", "9" * 99 + "…", "a number of ordinary size")]),
+            (f'{{"credit": {"9" * 5000}}}', [("/credit", "9" * 99 + "…", "a number with fewer digits")]),
             ('{"login": "a\\ud800b"}', [("/login", "a\\ud800b", "text in Unicode")]),
             ('"\\udfff"', [("", "\\udfff", "text in Unicode")]),
             (
@@ -311,9 +311,9 @@ class TestWriting:
             (
                 '[{"sum": 1, "sum": 1}, {"a": {"b": 1, "c": 2, "b": 3}, "d": "d", "d": "d"}]',
                 [
-                    ("/0/sum", None, "a name that its object has once"),
-                    ("/1/a/b", None, "a name that its object has once"),
-                    ("/1/d", None, "a name that its object has once"),
+                    ("/0/sum", None, "a name that occurs only once in its object"),
+                    ("/1/a/b", None, "a name that occurs only once in its object"),
+                    ("/1/d", None, "a name that occurs only once in its object"),
                 ],
             ),
         ],
@@ -334,7 +334,9 @@ class TestWriting:
 
     def test_an_object_of_many_names_is_read_at_once(self, editor):
         body = "{" + ",".join(f'"{number}":1' for number in range(100_000)) + ',"0":1}'
-        assert faults(send(editor, "payments", body)) == [("/0", None, "a name that its object has once")]
+        assert faults(send(editor, "payments", body)) == [
+            ("/0", None, "a name that occurs only once in its object")
+        ]
 
     @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity", "{", "\udc00", ""])
     def test_what_is_no_json_is_refused(self, editor, constant):

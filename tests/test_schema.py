@@ -94,11 +94,11 @@ def test_each_operation_says_in_words_of_its_own_what_it_does(schema):
         "delete": "Delete a credit",
     }
     plans = (
-        "Plans: the target of a month. `period` is its first day, `category` 3 (issuance) or 4 (collection)."
+        "Monthly plans. `period` is the first day of the month, `category` is 3 (issuance) or 4 (collection)."
     )
     assert schema["components"]["schemas"]["Plan"]["description"] == plans
     assert schema["paths"]["/api/v1/plans"]["post"]["description"] == (
-        f"Store a new plan. The answer is the row with its id.\n\n{plans}"
+        f"Store a new plan. The response is the stored row with its id.\n\n{plans}"
     )
 
 
@@ -137,21 +137,20 @@ def test_each_parameter_says_what_it_does(schema):
         ),
         ("payments", "borrower", "Borrower with this id (an id, a whole number from 1)."),
         ("dictionary", "name", "Name equal to this text (text, to the letter)."),
-        ("plans", "search", "Found by this text (part of a category's name)."),
+        ("plans", "search", "Matching this text (a part of the category's name)."),
         (
             "dictionary",
             "ordering",
-            "Sort by this field, downwards with a minus; what is equal goes by id the same way "
+            "Sort by this field, descending with a minus; equal rows by id in the same direction "
             "(one of: id, -id, name, -name).",
         ),
         ("plans", "page_size", "How many rows a page has (a whole number from 1 to 1000)."),
         ("plans/{id}", "id", "The id of the plan."),
-        ("month", "month", "The month that the report is about (a month, yyyy-mm)."),
+        ("month", "month", "The month of the report (a month, yyyy-mm)."),
         (
             "overview",
             "check_date",
-            "The day as of which the report is made "
-            "(a date, yyyy-mm-dd; if it is left out, the last day of the book).",
+            "The date of the report (a date, yyyy-mm-dd; default: the last day of the book).",
         ),
     ],
 )

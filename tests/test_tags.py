@@ -247,7 +247,7 @@ def test_a_file_of_plans_takes_no_key(editor):
         {
             "parameter": "Idempotency-Key",
             "found": "k",
-            "expected": "no such header: a file sent again is refused, for its plans are there",
+            "expected": "no such header: a file sent again is refused anyway, because its plans exist",
             "code": "unknown",
         }
     ]

@@ -172,12 +172,12 @@ def test_change_that_went_around_the_trail_is_noticed(credit):
     load = imported(PaymentResource, "10,7,2021-06-05,1,77.77", "11,7,2021-06-09,1,5")
     with connection.cursor() as cursor:
         cursor.execute("UPDATE credits_payment SET sum = 1 WHERE id = 11")
-    assert reasons(load, PaymentResource) == ["The sums of its new rows are not what the file had."]
+    assert reasons(load, PaymentResource) == ["The sums of its new rows differ from the sums in the file."]
     with connection.cursor() as cursor:
         cursor.execute("UPDATE credits_payment SET sum = 1 WHERE id = 10")
         cursor.execute("DELETE FROM credits_payment WHERE id = 11")
     assert reasons(load, PaymentResource) == [
-        "payment 11: is gone",
+        "payment 11: has been deleted",
         "payment 10: has other values than the import gave it",
     ]
 
@@ -278,8 +278,8 @@ def test_page_of_an_import_leads_to_its_rows_its_changes_and_its_undoing(adminis
     page = administrator.get(f"/admin/credits/load/{load.pk}/change/").content.decode()
     links = re.findall(r'<li><a href="([^"]*)">([^<]*)</a></li>', page.split('class="object-tools"')[1])[:3]
     assert [(unescape(address), text) for address, text in links] == [
-        ("/admin/credits/payment/?id__gte=11&id__lte=12", "Its new rows"),
-        (f"/admin/credits/change/?load__exact={load.pk}", "Its changes"),
+        ("/admin/credits/payment/?id__gte=11&id__lte=12", "New rows"),
+        (f"/admin/credits/change/?load__exact={load.pk}", "Changes"),
         (f"/admin/credits/load/{load.pk}/undo/", "Undo this import"),
     ]
     listed = administrator.get(unescape(links[0][0])).context["cl"].result_list
@@ -291,18 +291,18 @@ def test_page_of_an_import_leads_to_its_rows_its_changes_and_its_undoing(adminis
 def test_new_rows_with_others_among_them_have_no_link(administrator, credit):
     load = imported(PaymentResource, "9,7,2021-06-09,1,5", "11,7,2021-06-09,1,6")
     page = administrator.get(f"/admin/credits/load/{load.pk}/change/").content.decode()
-    assert ("Its new rows" in page, "Undo this import" in page) == (False, True)
+    assert ("New rows" in page, "Undo this import" in page) == (False, True)
 
 
 def test_import_is_undone_after_a_page_that_says_what_will_happen(administrator, credit):
     load = imported(PaymentResource, "10,7,2021-06-09,1,77.77", "11,7,2021-06-09,1,5", "12,7,2021-06-09,1,6")
     address = f"/admin/credits/load/{load.pk}/undo/"
     page = words(administrator.get(address))
-    assert "delete the 2 rows that were new" in page
-    assert "set back the 1 rows that it changed to what they were" in page
+    assert "delete the 2 new rows" in page
+    assert "restore the 1 changed rows to their old values" in page
     assert Payment.objects.count() == 3
     page = words(administrator.post(address, follow=True))
-    assert "Undone: 2 rows deleted, 1 set back." in page
+    assert "Undone: 2 rows deleted, 1 restored." in page
     assert list(Payment.objects.values_list("pk", "sum")) == [(10, 511)]
     record = Load.objects.get(undoes=load)
     assert record.account.username.startswith("administrator")
@@ -312,7 +312,7 @@ def test_import_is_undone_after_a_page_that_says_what_will_happen(administrator,
     assert f"undone {record.signature()}" in words(administrator.get("/admin/credits/load/"))
     history = words(administrator.get("/admin/credits/payment/10/history/"))
     assert "Undoing of file.csv" in history
-    assert "2 deleted, 1 set back" in words(administrator.get("/admin/"))
+    assert "2 deleted, 1 restored" in words(administrator.get("/admin/"))
 
 
 def test_page_gives_the_reasons_why_an_import_cannot_be_undone(administrator, credit, monkeypatch):
@@ -335,7 +335,7 @@ def test_editor_undoes_what_they_may_do_by_hand(editor, credit):
     adding = imported(PaymentResource, "11,7,2021-06-09,1,5")
     plans = imported(PlanResource, "1,2021-06-01,250.5,3")
     page = words(editor.get(f"/admin/credits/load/{adding.pk}/change/"))
-    assert "It brought new rows: only accounts that may delete rows of this table can undo it." in page
+    assert "It added rows: only accounts that may delete rows of this table can undo it." in page
     assert "Undo this import" not in page
     assert "Undo this import" in words(editor.get(f"/admin/credits/load/{changing.pk}/change/"))
     codes = [

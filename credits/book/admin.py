@@ -1,4 +1,4 @@
-"""What the admin of every table of the book shares: lists, files in and out, the trail."""
+"""The base of the admin of every table: lists, forms, import and export, the trail."""
 
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
@@ -43,9 +43,9 @@ from import_export.formats.base_formats import CSV, XLSX, Format
 from import_export.forms import ExportForm, ImportForm
 from openpyxl import Workbook
 
-from fintrack.merging import MergingAdmin, MergingModelForm, MergingRows, said
+from fintrack.merging import MergingAdmin, MergingModelForm, MergingRows, who_and_when
 
-from . import filters  # noqa: F401  # of date columns
+from . import filters  # noqa: F401  # registers the filter of date columns
 from .deleting import delete_selected
 from .fields import AmountField, DayField
 from .files import Faults, Faulty, csv_text, workbook_cell
@@ -57,16 +57,16 @@ from .searching import ids
 from .trail import Change, Load, Record, Upload, last_touch
 from .writing import writing
 
-COUNTED = 100_000  # rows; what lies beyond isn't counted, added up or paged through
+COUNTED = 100_000  # lists count, add up and page at most this many rows
 MAX_BYTES = 10 * 2**20  # of a file to import
 MAX_XLSX_ROWS = 200_000
-KEPT_FOR = timedelta(hours=12)  # an upload that nobody confirms or cancels
-GONE = _("Nothing was stored now: the file was imported or cancelled before, or kept too long.")
+KEPT_FOR = timedelta(hours=12)  # uploads that nobody confirms or cancels
+GONE = _("Nothing was stored: this upload was already imported or cancelled, or it has expired.")
 REFUSED = _("Nothing was stored: the database refused (%s). Try again.")
 
 
 class CappedPaginator(Paginator):
-    """Counts as far as a person would page."""
+    """Counts at most COUNTED rows."""
 
     @cached_property
     def counted(self) -> int:
@@ -83,12 +83,12 @@ class CappedPaginator(Paginator):
 
 
 class BookChangeList(ChangeList):
-    """A page of rows with all that is shown of them, in two queries; and the totals of all pages."""
+    """Reads a page in two queries, for the ids and for the rows, and adds the totals of all pages."""
 
     totals: list[tuple[str, Any]] = []
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
-        """Raises IncorrectLookupParameters, which leads back to the list, for numbers out of range too."""
+        """Raises IncorrectLookupParameters for numbers out of range too: Django then shows the whole list."""
         try:
             return super().get_queryset(request, exclude_parameters)
         except (ValueError, OverflowError) as error:
@@ -108,7 +108,7 @@ class BookChangeList(ChangeList):
 
 
 class TableFile(Format):
-    """CSV or XLSX, told apart by content. files.py reads it; import-export's form needs a format."""
+    """The only format of import-export's form: CSV or XLSX, which files.py detects by content."""
 
     def get_title(self) -> str:
         return "CSV, XLSX"
@@ -143,7 +143,7 @@ class UploadForm(ImportForm):
         super().__init__(*args, **kwargs)
         self.fields["format"].widget = forms.HiddenInput()
         self.fields["format"].required = False
-        self.fields["resource"].widget = forms.HiddenInput()  # the file's header tells
+        self.fields["resource"].widget = forms.HiddenInput()  # the file's header decides
 
     @property
     def media(self) -> forms.Media:
@@ -156,7 +156,7 @@ class UploadForm(ImportForm):
         file = self.cleaned_data["import_file"]
         if file.size > MAX_BYTES:
             message = _(
-                "The file has %(found).1f MB; expected at most %(most)d. "
+                "The file is %(found).1f MB; expected at most %(most)d MB. "
                 "manage.py load_data takes larger ones."
             )
             raise forms.ValidationError(message % {"found": file.size / 2**20, "most": MAX_BYTES // 2**20})
@@ -164,7 +164,7 @@ class UploadForm(ImportForm):
 
 
 class BookFields(BaseModelAdmin):
-    """Dates and amounts as files have them; of limited choices those that fit, without pop-ups."""
+    """Reads dates and amounts as files do; shows only valid choices of a relation, without pop-ups."""
 
     formfield_overrides = {
         models.DateField: {"form_class": DayField},
@@ -179,16 +179,16 @@ class BookFields(BaseModelAdmin):
             for pop_up in ("add", "change", "delete", "view"):
                 setattr(field.widget, f"can_{pop_up}_related", False)
             apply_limit_choices_to_to_formfield(field)
-            field.choices = list(field.choices)  # asked for once, not for each row of a form
+            field.choices = list(field.choices)  # one query for all rows of a form
         return field
 
 
 def warn(request: HttpRequest, row: Model, doubts: Iterable[tuple[str, Any]]) -> None:
-    """Tell what is doubtful about a row that has just been stored."""
+    """Shows a warning for each doubtful value of a row that has just been stored."""
     for name, doubt in doubts:
         field: Any = row._meta.get_field(name)
         values = {"row": capfirst(f"{row._meta.verbose_name} {row}"), "field": field.verbose_name}
-        text = _("%(row)s, %(field)s: %(doubt)s It is stored all the same.")
+        text = _("%(row)s, %(field)s: %(doubt)s It was stored anyway.")
         messages.warning(request, text % (values | {"doubt": doubt}))
 
 
@@ -198,10 +198,10 @@ class BookForm(MergingModelForm):
 
 
 class BookAdmin(BookFields, ImportExportMixin, MergingAdmin):
-    """A table of the book.
+    """The admin of a table of the book.
 
-    resource_classes: the first reads and writes the table's file, others only read.
-    totals: columns of money whose sum is shown below the list.
+    resource_classes: the first imports and exports the table's file, the others only import.
+    totals: money columns whose sums are shown below the list.
     """
 
     totals: tuple[str, ...] = ()
@@ -229,12 +229,12 @@ class BookAdmin(BookFields, ImportExportMixin, MergingAdmin):
         return super().response_action(request, queryset, *args)
 
     def for_list(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        """The rows of a page with all that the list shows of them."""
+        """Adds to the rows of a page what the list's columns show."""
         related: Any = self.list_select_related
         return rows.select_related(*related) if related else rows
 
     def sums(self, rows: QuerySet[Any]) -> list[tuple[str, Any]]:
-        """(label, sum) of the rows for each column of `totals`."""
+        """Returns (label, sum) for each column of `totals`."""
         if not self.totals:
             return []
         sums = rows.order_by().aggregate(**{f"{name}_total": MoneySum(name) for name in self.totals})
@@ -266,19 +266,19 @@ class BookAdmin(BookFields, ImportExportMixin, MergingAdmin):
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> Any:
-        """What somebody changed since the page was shown isn't deleted."""
+        """Doesn't delete a row that somebody has changed since the page was shown."""
         with writing() if request.method == "POST" else nullcontext():
             row = self.get_object(request, unquote(object_id))
             last = Change.objects.of_object(self.opts.label_lower, row.pk).first() if row else None
             now = f"{last.pk}" if last else ""
             if last and request.POST.get("seen", now) != now:
-                text = _("%(who)s changed this meanwhile (%(what)s). Look before you delete.")
+                text = _("%(who)s changed this meanwhile (%(what)s). Check it before you delete it.")
                 what = ", ".join(f"{name} {old} → {new}" for name, old, new in last.readable_fields())
-                messages.error(request, text % {"who": said(last), "what": what})
+                messages.error(request, text % {"who": who_and_when(last), "what": what})
                 return HttpResponseRedirect(request.path)
             return super().delete_view(request, object_id, {"seen": now} | (extra_context or {}))
 
-    # Files in
+    # Import
 
     def get_urls(self) -> list[Any]:
         name = "{}_{}_template".format(*self.get_model_info())
@@ -304,9 +304,7 @@ class BookAdmin(BookFields, ImportExportMixin, MergingAdmin):
         try:
             return view(request)
         except Upload.DoesNotExist:
-            problem = _(
-                "Nothing was stored now: the file was imported or cancelled before, or kept too long."
-            )
+            problem = GONE
         except DatabaseError as error:
             problem = REFUSED % error
         messages.error(request, problem)
@@ -321,7 +319,7 @@ class BookAdmin(BookFields, ImportExportMixin, MergingAdmin):
         return TemplateResponse(request, self.import_template_name, context)
 
     def previewed(self, request: HttpRequest) -> HttpResponse:
-        """A file without a fault is kept until it is imported or cancelled."""
+        """Previews an uploaded file. If it has no faults, it is kept until it is imported or cancelled."""
         form = self.create_import_form(request)
         if not (request.method == "POST" and form.is_valid()):
             return self.import_page(request, form=form)
@@ -351,7 +349,7 @@ class BookAdmin(BookFields, ImportExportMixin, MergingAdmin):
         return self.redirect_to("import")
 
     def confirmed(self, request: HttpRequest) -> HttpResponse:
-        """What was previewed is stored; or else the preview as it is now is shown."""
+        """Stores what the preview showed. If the book has changed since, shows a new preview instead."""
         upload = self.uploads(request).get()
         resource = self.resource_classes[upload.columns]
         try:
@@ -374,7 +372,7 @@ class BookAdmin(BookFields, ImportExportMixin, MergingAdmin):
         )
         return self.redirect_to("changelist")
 
-    # Files out
+    # Export
 
     def get_export_resource_classes(self, request: HttpRequest) -> list[type[BookResource]]:
         return self.resource_classes[:1]
@@ -383,7 +381,7 @@ class BookAdmin(BookFields, ImportExportMixin, MergingAdmin):
         return self.has_view_permission(request)
 
     def template_view(self, request: HttpRequest, kind: str) -> HttpResponseBase:
-        """A file with the header alone; ?resource= of which columns."""
+        """Returns a file with only the header; ?resource= is the index of the resource class."""
         if not self.has_import_permission(request):
             raise PermissionDenied
         classes = self.get_import_resource_classes(request)
@@ -421,7 +419,7 @@ class BookAdmin(BookFields, ImportExportMixin, MergingAdmin):
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """What became of the object, from the trail."""
+        """Shows the object's history from the trail."""
         row = self.get_object(request, unquote(object_id))
         if row is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
@@ -442,17 +440,17 @@ class BookAdmin(BookFields, ImportExportMixin, MergingAdmin):
 
 
 class LabelledRows(MergingRows):
-    """Each field of a row is named by the heading of its column, for those who don't see that."""
+    """Labels each field of a row with its column's heading, for screen readers."""
 
     def add_fields(self, form: Any, index: int | None) -> None:
         super().add_fields(form, index)
         for field in form.fields.values():
-            widget = getattr(field.widget, "widget", field.widget)  # within the one that adds pop-ups
+            widget = getattr(field.widget, "widget", field.widget)  # Django wraps it to add pop-ups
             widget.attrs["aria-label"] = capfirst(field.label)
 
 
 class ShownRows(BookFields, admin.TabularInline):
-    """Rows that belong to an object, the latest ones."""
+    """The latest rows that belong to an object."""
 
     most = 50
     extra = 0
@@ -470,19 +468,19 @@ class ShownRows(BookFields, admin.TabularInline):
         return formset
 
     def are_many(self, obj: Model | None) -> bool:
-        """More than are shown."""
+        """Tells whether the object has more rows than are shown."""
         if obj is None:
             return False
         rows = self.model._default_manager.filter(**{self.fk_name: obj})
         return rows[: self.most + 1].count() > self.most
 
     def all_url(self) -> str:
-        """The list of all of them; the id of what they belong to comes last."""
+        """Returns the address of the list of all rows; the template appends the object's id."""
         address = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
         return f"{address}?{self.fk_name}__id__exact="
 
 
-# Writing files
+# Downloads
 
 
 def text_download(resource: BookResource, rows: Iterable[Any]) -> StreamingHttpResponse:
@@ -495,7 +493,7 @@ def workbook_download(resource: BookResource, rows: Iterable[Any]) -> FileRespon
     sheet = book.create_sheet(resource._meta.model._meta.model_name)
     sheet.freeze_panes = "A2"
     sheet.append(resource.columns())
-    for row in rows:  # cells cost time: openpyxl gives dates their form by itself
+    for row in rows:  # styled cells are slow; openpyxl formats dates by itself
         values = resource.workbook_cells(row)
         sheet.append([workbook_cell(sheet, v) if isinstance(v, Decimal) else v for v in values])
     file = TemporaryFile()  # noqa: SIM115  # the response closes it

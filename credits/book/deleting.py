@@ -1,4 +1,4 @@
-"""Many rows of a list deleted at once: they are shown first, and deleted only as they were shown."""
+"""The admin action that deletes selected rows. It shows them first, and deletes them only if unchanged."""
 
 import hashlib
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ SHOWN = 20
 
 @admin.action(description=_("Delete selected rows"), permissions=["delete"])
 def delete_selected(staff: Any, request: HttpRequest, queryset: QuerySet[Any]) -> TemplateResponse | None:
-    """The page that asks; None if it was confirmed and done, or there are too many."""
+    """Returns the page that asks for confirmation; None after deleting, or if there are too many rows."""
     rows = queryset.select_related(None).order_by("pk")
     names = staff.opts.verbose_name_plural
     if rows.values("pk")[: MOST + 1].count() > MOST:
@@ -45,11 +45,9 @@ def delete_selected(staff: Any, request: HttpRequest, queryset: QuerySet[Any]) -
                 number = number_format(deleted, force_grouping=True)
                 messages.success(request, text % {"number": number, "names": one_or_more})
                 return None
-            problem = _(
-                "Nothing was deleted: these are other rows, or have other values, than you were shown."
-            )
+            problem = _("Nothing was deleted: the rows or their values have changed since they were shown.")
         except (ProtectedError, IntegrityError):
-            problem = _("Nothing was deleted: something belongs to these rows by now.")
+            problem = _("Nothing was deleted: other rows refer to these rows now.")
         messages.error(request, problem)
     across = request.POST.get("select_across", "0")
     values = {row["id"]: row for row in rows.values(*columns(staff.model))}
@@ -66,7 +64,7 @@ def delete_selected(staff: Any, request: HttpRequest, queryset: QuerySet[Any]) -
         "rows": [resource.text_cells(row) for row in rows[:SHOWN]],
         "blocked": list(blocked(rows)),
         "across": across,
-        # Of all rows of a list one stands for them: the list's address says which they are.
+        # If all rows of a list are selected, one id is enough: the list's address selects the rows.
         "selected": list(values)[:1] if across == "1" else list(values),
         "checkbox": ACTION_CHECKBOX_NAME,
     }
@@ -75,7 +73,7 @@ def delete_selected(staff: Any, request: HttpRequest, queryset: QuerySet[Any]) -
 
 
 def delete_as_shown(rows: QuerySet[Any], digest: str) -> int:
-    """How many were deleted: all, or none if they aren't those of the digest any more."""
+    """Deletes the rows if they still have the digest. Returns how many it deleted: all or none."""
     with writing():
         values = stored_values(rows.model, list(rows.values_list("pk", flat=True)))
         if digest_of(values) != digest:
@@ -85,14 +83,14 @@ def delete_as_shown(rows: QuerySet[Any], digest: str) -> int:
 
 
 def digest_of(values: dict[Any, Values]) -> str:
-    """Of the rows and all that is in them."""
+    """Returns a digest of the rows and all their values."""
     return hashlib.sha256(
         repr(sorted((pk, *row.values()) for pk, row in values.items())).encode()
     ).hexdigest()
 
 
 def blocked(rows: QuerySet[Any]) -> Iterator[tuple[int, Any, list[Any]]]:
-    """Why some can't be deleted: (how many, what belongs to them, the first of them)."""
+    """Yields why some rows can't be deleted: (how many, which kind of row refers to them, the first ten)."""
     relations: Any = rows.model._meta.related_objects
     for relation in relations:
         if relation.on_delete is models.PROTECT:

@@ -1,4 +1,4 @@
-"""Dates and amounts in forms: read as cells of a file are, by the same code."""
+"""Form fields for dates and amounts, which accept the same text as cells of a file."""
 
 from decimal import Decimal
 from typing import Any
@@ -10,13 +10,13 @@ from .cells import Amount, Cell, Day
 
 
 class ReadAsCell(forms.Field):
-    """What is typed means what it means in a file."""
+    """Parses the input like a cell of a file."""
 
     cell: Cell
 
     def to_python(self, value: Any) -> Any:
         if not isinstance(value, str):
-            return value  # of the row itself
+            return value  # the value of the row, not input
         text = value.strip()
         if not text:
             return None

@@ -1,4 +1,4 @@
-"""Filters of the admin's lists: a date column is filtered from one day to another."""
+"""The filter of date columns in the admin's lists: from one day to another."""
 
 from collections.abc import Iterator
 from datetime import datetime, time, timedelta
@@ -17,7 +17,7 @@ from .cells import Day
 
 
 class DayFilter(FieldListFilter):
-    """From one day to another, both inclusive, typed as in a file."""
+    """Filters from one day to another, both inclusive, written as in files."""
 
     template = "admin/day_filter.html"
 
@@ -34,7 +34,7 @@ class DayFilter(FieldListFilter):
         return list(self.names)
 
     def choices(self, changelist: Any) -> Iterator[Any]:
-        """One, the whole form."""
+        """Yields a single choice, which is the whole form."""
         yield {
             "fields": [(name, label, self.typed.get(name, "")) for name, label in self.names.items()],
             "others": [(name, value) for name, value in changelist.params.items() if name not in self.names],
@@ -42,7 +42,7 @@ class DayFilter(FieldListFilter):
         }
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """No rows, and a message, where what was typed is no day."""
+        """Returns no rows, and shows a message, if the input is not a day."""
         for name, text in self.typed.items():
             if not text:
                 continue
@@ -55,7 +55,7 @@ class DayFilter(FieldListFilter):
         return queryset
 
     def bound(self, name: str, day: Any) -> dict[str, Any]:
-        """Of a moment: the day's midnight, and for the last day the next one's."""
+        """Returns the condition. Datetimes are compared with midnight of the day, or of the day after it."""
         if not isinstance(self.field, models.DateTimeField):
             return {name: day}
         if name.endswith("__lte"):

@@ -1,4 +1,4 @@
-"""Money is Decimal to the kopeck from file to JSON; rounding is half up, once, at the very end."""
+"""Money: always Decimal, exact to the kopeck, and rounded half up once, at the end of a calculation."""
 
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -9,21 +9,21 @@ from django.utils.formats import number_format
 
 KOPECK = Decimal("0.01")
 ZERO = Decimal("0.00")
-MONEY: dict[str, Any] = {"max_digits": 14, "decimal_places": 2}  # of every DecimalField that holds an amount
+MONEY: dict[str, Any] = {"max_digits": 14, "decimal_places": 2}  # for every DecimalField of an amount
 
 
 def rounded(value: Decimal) -> Decimal:
-    """The value to two places, half up. What rounds to nothing is 0.00, without a sign."""
+    """Rounds half up to two places. Zero has no sign: never -0.00."""
     return value.quantize(KOPECK, ROUND_HALF_UP) or ZERO
 
 
 def grouped(amount: Decimal) -> str:
-    """The amount as people read it on a screen."""
+    """Formats an amount for people."""
     return number_format(amount, decimal_pos=2, force_grouping=True)
 
 
 def percent(part: Decimal, whole: Decimal) -> Decimal | None:
-    """part / whole in percent, to two places; None where there is nothing to compare with."""
+    """Returns part / whole in percent, rounded to two places; None if whole is 0."""
     return rounded(part * 100 / whole) if whole else None
 
 
@@ -31,7 +31,7 @@ class WholeKopecks(models.DecimalField):
     """A sum, exact beyond the 15 digits of SQLite's numbers: whole kopecks there, an amount elsewhere."""
 
     def get_internal_type(self) -> str:
-        return "WholeKopecks"  # Django cuts what SQLite returns for a DecimalField to 15 digits
+        return "WholeKopecks"  # Django cuts a DecimalField from SQLite to 15 digits
 
     def db_type(self, connection: Any) -> str:
         return (
@@ -51,29 +51,29 @@ class WholeKopecks(models.DecimalField):
 
 
 class Kopecks(Func):
-    """An amount in whole kopecks, on SQLite."""
+    """Converts an amount to whole kopecks, on SQLite."""
 
     template = "CAST(ROUND(%(expressions)s * 100) AS INTEGER)"
 
 
 class MoneySum(Sum):
-    """The sum of an amount, exact to the kopeck; 0 where there are no rows.
+    """Adds up amounts, exact to the kopeck. The sum of no rows is 0.
 
-    A query can sort by it and compare it with a Decimal; to compare or calculate with columns it takes
-    ComparableMoneySum.
+    Queries can sort by it and compare it with a Decimal. To compare it with columns, or to calculate with it,
+    use ComparableMoneySum.
     """
 
     output_field: Any = WholeKopecks(max_digits=20, decimal_places=2)
 
     def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, Any]:
-        # Floats don't add up exactly, whole kopecks do.
+        # SQLite adds up amounts as floats, which isn't exact; integers are.
         kopecks = self.copy()
         kopecks.source_expressions = [Kopecks(amount) for amount in self.source_expressions]
         return kopecks.as_sql(compiler, connection, **extra)
 
 
 class ComparableMoneySum(MoneySum):
-    """A sum that SQL can compare and calculate with; on SQLite exact to 15 digits."""
+    """A sum that SQL can compare and calculate with. On SQLite it is exact to 15 digits."""
 
     output_field = models.DecimalField(**MONEY)
 

@@ -1,4 +1,4 @@
-"""How an answer that takes more than one query reads the book: as it is at one moment, and in batches."""
+"""Consistent reads across several queries: snapshots, and batches of rows."""
 
 from array import array
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ BATCH = 2000  # rows
 
 @contextmanager
 def snapshot() -> Iterator[None]:
-    """A transaction that reads, without a lock, one state of the database; within another, that one."""
+    """Opens a transaction that reads one state of the database without locks, unless one is open already."""
     if connection.in_atomic_block:
         yield
     elif connection.vendor == "sqlite":
@@ -33,10 +33,10 @@ def snapshot() -> Iterator[None]:
 
 
 def in_batches(rows: QuerySet[Any]) -> Iterator[Any]:
-    """The rows, whose order ends with their ids, as at one moment; memory holds one batch of them.
+    """Yields the rows from one snapshot, with one batch in memory. Their order must end with the id.
 
-    A database driver reads the whole result of a query. So where columns give the order, each query reads the
-    rows after the last one so far; where SQL calculates it, the ids of all rows come first.
+    Database drivers read the whole result of a query into memory. So each query reads the rows after the last
+    one so far; if the rows are ordered by an expression, the ids of all rows are read first instead.
     """
     with snapshot():
         if all(isinstance(name, str) for name in rows.query.order_by):
@@ -52,12 +52,12 @@ def in_batches(rows: QuerySet[Any]) -> Iterator[Any]:
 
 
 def after(row: Any, order: Any) -> Q:
-    """What comes after the row, by columns of which the last is unique; "-" is downwards."""
+    """Returns the condition for rows after the row. "-" sorts descending; the last column must be unique."""
     condition = Q()
     for name in reversed(order):
         column, way = name.lstrip("-"), "lt" if name.startswith("-") else "gt"
         value = getattr(row, column)
         beyond = Q(**{f"{column}__{way}": value})
-        # The bound by itself lets the database begin in the index at the row.
+        # The extra bound lets the database start in the index at the row.
         condition = Q(**{f"{column}__{way}e": value}) & (beyond | condition) if condition else beyond
     return condition

@@ -1,4 +1,4 @@
-"""What people type into a search, as conditions on rows."""
+"""Turns the words of a search into conditions on rows."""
 
 from collections.abc import Iterable
 
@@ -9,12 +9,12 @@ from .money import ZERO
 
 
 def ids(text: str) -> list[int]:
-    """The id that a text may be, if any."""
+    """Returns the id that the text may be, as a list of one or none."""
     return [int(text)] if text.isascii() and text.isdigit() and len(text) < 19 else []
 
 
 def same(words: str, days: Iterable[str], amounts: Iterable[str]) -> Q:
-    """Of a row: one of its days or amounts is what the words say, written as in a file."""
+    """Returns the condition that one of the days or amounts equals the words, written as in files."""
     found = Q(pk__in=())
     if day := Day().parse(words):
         for column in days:

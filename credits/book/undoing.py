@@ -1,4 +1,4 @@
-"""An import undone, as one act: its new rows are deleted and its changed rows set back, all or none."""
+"""Undoes an import in one transaction: deletes its new rows and restores its changed rows, all or none."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -19,11 +19,11 @@ from .trail import Change, Load
 from .values import Values, stored_values
 from .writing import writing
 
-MOST = 100_000  # rows: who asks for it waits
+MOST = 100_000  # rows; the user waits for the response
 
 
 class NotUndone(Exception):
-    """The import can't be undone, for these reasons, and nothing has changed."""
+    """The import can't be undone, for the given reasons. Nothing was changed."""
 
     def __init__(self, reasons: list[str]) -> None:
         super().__init__(f"{len(reasons)} reasons")
@@ -31,15 +31,16 @@ class NotUndone(Exception):
 
 
 class Undoing:
-    """What undoing an import would do to its table, and every reason against it."""
+    """Undoes an import, or finds every reason why it can't be undone."""
 
     def __init__(self, load: Load, resource: type[BookResource]) -> None:
         self.load = load
         self.resource = resource
         self.model: Any = resource._meta.model
-        self.reasons = list(self.reasons_of_its_kind())
+        self.reasons = list(self.reasons_of_record())
 
-    def reasons_of_its_kind(self) -> Iterator[str]:
+    def reasons_of_record(self) -> Iterator[str]:
+        """Yields the reasons that the import's record and later records give, without looking at rows."""
         load = self.load
         if load.outcome != Load.STORED:
             yield _("Only an import that was stored can be undone.")
@@ -48,7 +49,7 @@ class Undoing:
         elif not load.new + load.changed:
             yield _("It changed nothing.")
         elif load.new + load.changed > MOST:
-            yield _("It brought or changed more than %d rows.") % MOST
+            yield _("It added or changed more than %d rows.") % MOST
         elif load.removed:
             yield _("It emptied the table first: %d rows are gone for good.") % load.removed
         else:
@@ -57,12 +58,12 @@ class Undoing:
                 yield _("The table was emptied since: %s.") % replacing.signature()
 
     def later_imports(self) -> QuerySet[Load]:
-        """Imports since that found rows of their files in the table as they were: maybe rows of this one."""
+        """Returns later imports with unchanged rows, some of which may come from this import."""
         later = Load.objects.filter(table=self.load.table, outcome=Load.STORED, pk__gt=self.load.pk)
         return later.filter(unchanged__gt=0, undone_by=None).select_related("account").order_by("pk")
 
     def preview(self) -> None:
-        """Find the reasons; nothing is locked."""
+        """Finds the reasons without locking anything."""
         self.compare(locking=False)
         if not self.reasons:
             table = self.table_load()
@@ -71,7 +72,7 @@ class Undoing:
             self.finish(table)
 
     def run(self) -> Load:
-        """Undo the import, and return the record of that; in the caller's transaction. Raises NotUndone."""
+        """Undoes the import in the caller's transaction, and returns its record. Raises NotUndone."""
         self.compare(locking=True)
         table = self.table_load()
         record = table.record.load
@@ -91,14 +92,14 @@ class Undoing:
         return TableLoad(self.resource(), Faults(limit=None), source=source, removed=self.load.new)
 
     def finish(self, table: TableLoad) -> None:
-        """The rows as they were must agree with what the book has now, as those of a file must."""
+        """Checks the restored rows against the book as it is now, like the rows of a file."""
         table.resource.finish(table.faults, table.doubtful)
         for fault in table.faults.listed:
             text = _("%(column)s would be %(found)s again; expected %(expected)s")
             self.against(fault.row, text % asdict(fault))
 
     def compare(self, locking: bool) -> None:
-        """Find the reasons that the import's rows give. locking: they stay as they are from then on."""
+        """Finds the reasons that the import's rows give. With locking, it locks the rows."""
         if self.reasons:
             return
         sums = dict.fromkeys(self.load.sums, ZERO)
@@ -108,16 +109,16 @@ class Undoing:
                 sums[name] += sum((row[name] for row in stored.values()), ZERO)
             self.compare_references(pks)
         if not self.reasons and any(sums[name] != Decimal(given) for name, given in self.load.sums.items()):
-            self.reasons.append(_("The sums of its new rows are not what the file had."))
+            self.reasons.append(_("The sums of its new rows differ from the sums in the file."))
         for changes in in_batches(self.changes()):
             self.compare_rows({change.object_id: change for change in changes}, locking)
 
     def changes(self) -> QuerySet[Change]:
-        """The rows that the import has changed."""
+        """Returns the changes that the import made to existing rows."""
         return self.load.changes.order_by("object_id")
 
     def compare_rows(self, changes: dict[int, Change | None], locking: bool) -> dict[int, Values]:
-        """{pk: values} of rows of the import; changes has what it changed in each, None where it is new."""
+        """Returns {pk: values} of rows of the import. changes maps each pk to its change, or None if new."""
         stored = stored_values(self.model, changes, locking)
         later = self.later_changes(changes)
         for pk, change in changes.items():
@@ -125,13 +126,13 @@ class Undoing:
                 does, signature = later[pk].get_action_display(), later[pk].signature()
                 self.against(pk, _("%(does)s since: %(signature)s") % {"does": does, "signature": signature})
             elif pk not in stored:
-                self.against(pk, _("is gone"))
+                self.against(pk, _("has been deleted"))
             elif change and values_of(self.model, change, 1).items() - stored[pk].items():
                 self.against(pk, _("has other values than the import gave it"))
         return stored
 
     def later_changes(self, changes: dict[int, Change | None]) -> dict[int, Change]:
-        """{pk: the last change by others}. Of an import undone since, nothing is left."""
+        """Returns {pk: the last change by others}, without the changes of imports that were undone since."""
         rows = Change.objects.filter(table=self.load.table, object_id__in=changes)
         others = rows.filter(load__undone_by=None, load__undoes=None).exclude(load=self.load)
         since = others.filter(moment__gte=self.load.moment).select_related("account").order_by("pk")
@@ -143,7 +144,7 @@ class Undoing:
         return found
 
     def compare_references(self, pks: list[int]) -> None:
-        """Nothing may refer to a row that is to be deleted."""
+        """Finds rows that refer to rows to be deleted."""
         relations: Iterable[Any] = self.model._meta.related_objects
         for relation in relations:
             name = relation.field.attname
@@ -161,7 +162,7 @@ class Undoing:
         self.reasons.append(f"{row}: {reason}")
 
     def rows_before(self) -> Iterator[Row]:
-        """The changed rows as they were, in the cells that a file would have; numbered by id."""
+        """Yields the changed rows with their old values, like rows of a file; the id is the row number."""
         resource = self.resource()
         for changes in in_batches(self.changes()):
             items = self.model._default_manager.in_bulk([change.object_id for change in changes])
@@ -173,15 +174,15 @@ class Undoing:
 
 
 def undo(load: Load, resource: type[BookResource]) -> Load:
-    """Undo the import, as one act; its record. Raises NotUndone."""
+    """Undoes the import in a transaction, and returns the record of that. Raises NotUndone."""
     with writing():
-        # Of two at the same moment the second waits here, and then meets the record of the first.
+        # If two requests undo the same import, the second waits here and then finds the first one's record.
         locked = Load.objects.select_for_update().get(pk=load.pk)
         return Undoing(locked, resource).run()
 
 
 def values_of(model: type[Model], change: Change, which: int) -> Values:
-    """The values before (0) or after (1) the change, of the fields that it changed."""
+    """Returns the values of the changed fields before (0) or after (1) the change."""
     fields: Any = model._meta
     return {name: fields.get_field(name).to_python(pair[which]) for name, pair in change.fields.items()}
 

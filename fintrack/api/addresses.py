@@ -1,4 +1,4 @@
-"""Addresses that lead nowhere, or elsewhere."""
+"""Views for unknown API addresses, and for addresses with a trailing slash."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 
 class NoSuchAddress(APIView):
-    """What is asked for under the API's root and isn't there."""
+    """Returns 404 for unknown addresses under /api/v1/, and 401 without credentials."""
 
     permission_classes = [IsAuthenticated]
     schema = None
@@ -27,6 +27,6 @@ class NoSuchAddress(APIView):
 @csrf_exempt
 @login_not_required
 def without_slash(request: HttpRequest, address: str) -> HttpResponse:
-    """Redirect to the address without the slash at its end, as the original service did; the method stays."""
+    """Redirects to the address without its trailing slash, as the original service did; keeps the method."""
     path, mark, query = request.get_full_path().partition("?")
     return HttpResponseRedirect(f"{path.rstrip('/')}{mark}{query}", preserve_request=True)

@@ -1,4 +1,4 @@
-"""Which kind of answer a client gets: what its Accept header prefers of what there is."""
+"""Content negotiation: picks the format that the client's Accept header prefers."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -11,14 +11,14 @@ from rest_framework.request import Request
 
 
 class Negotiation(DefaultContentNegotiation):
-    """DRF's, which reads no q: what a client prefers is sent, and nothing that it rules out with q=0."""
+    """Like DRF's, but honours q: the most preferred format wins, and formats with q=0 are never sent."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         ranges = []
         for token in self.get_accept_list(request):
-            with suppress(ValueError):  # of a parameter that can't be decoded
+            with suppress(ValueError):  # a parameter can't be decoded
                 ranges.append(MediaType(token))
         ranges.sort(key=lambda each: each.specificity, reverse=True)
         none = MediaType("*/*;q=0")

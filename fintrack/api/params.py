@@ -1,4 +1,4 @@
-"""Parameters of a question, checked by a form."""
+"""Forms and form fields that check the query parameters of a request."""
 
 import re
 from typing import Any
@@ -11,16 +11,12 @@ from django.utils.translation import gettext_lazy as _
 from .problems import Refused, parameter_fault
 
 MAX_ID = 2**63 - 1
-
-
-AMOUNT = r"^[0-9]{1,12}(\.[0-9]{1,2})?$"  # as text
-
-
+AMOUNT = r"^[0-9]{1,12}(\.[0-9]{1,2})?$"
 DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 
 
 class PlainField(forms.Field):
-    """Text of one pattern alone: Python would also read 2_021, 1e3 and the digits of other scripts."""
+    """Accepts only text of its pattern: Python would also accept 2_021, 1e3 and digits of other scripts."""
 
     pattern: str
 
@@ -46,22 +42,22 @@ class DateField(PlainField, forms.DateField):
 
 
 class ParamsForm(forms.Form):
-    """The parameters of one question. A field's help_text says what it expects, in errors too."""
+    """The query parameters of a report or list. A field's help_text says what it expects, also in errors."""
 
     data: QueryDict
-    strict = False  # an optional parameter that is named must have a value
+    strict = False  # if true, an optional parameter must not be empty
 
     def clean(self) -> None:
         for fault in self.misplaced():
             self.add_error(None, _("%(parameter)s: expected %(expected)s") % fault)
 
     def given(self, name: str) -> list[str]:
-        """What was sent under the name: texts, and names of files."""
+        """Returns what was sent under the name: texts, and the names of files."""
         files = self.files.getlist(name) if self.files else []
         return [*self.data.getlist(name), *(str(file.name) for file in files)]
 
     def misplaced(self) -> list[dict[str, Any]]:
-        """The parameters that the form doesn't know, or that are given twice or empty."""
+        """Returns a fault for each parameter that is unknown, given twice or empty."""
         faults = []
         for name in dict.fromkeys([*self.data, *self.files]):
             given, field = self.given(name), self.fields.get(name)
@@ -76,12 +72,12 @@ class ParamsForm(forms.Form):
         return faults
 
     def checked(self) -> dict[str, Any]:
-        """The cleaned parameters. Raises Refused, which lists what is wrong with each."""
+        """Returns the cleaned parameters. Raises Refused, which lists every fault."""
         faults = self.misplaced()
         for name, errors in self.errors.as_data().items():
             if name != NON_FIELD_ERRORS:
                 given, expected = next(reversed(self.given(name)), None), self.fields[name].help_text
-                # To Django a file is missing where a text is sent in its place.
+                # Django reports a text sent in place of a file as a missing file.
                 code = "invalid" if given and errors[0].code == "required" else errors[0].code
                 faults.append(parameter_fault(name, given, expected, code))
         if faults:

@@ -1,4 +1,4 @@
-"""The reading of JSON: with a limit, exact, and with every fault named."""
+"""A JSON parser with a size limit and exact numbers, which reports every fault."""
 
 import json
 from collections import Counter
@@ -13,7 +13,7 @@ from .problems import MAX_JSON, Refused, TooLarge, excerpt, pointer_to
 
 
 class JSONParser(DRFJSONParser):
-    """DRF's, with a limit, and with Decimal in place of float: an amount is exact however it is written."""
+    """Like DRF's, but with a size limit, and with Decimal instead of float: amounts are always exact."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         if int(parser_context["request"].META.get("CONTENT_LENGTH") or 0) > MAX_JSON:
@@ -40,7 +40,7 @@ class JSONParser(DRFJSONParser):
         try:
             return kind(digits)
         except (ValueError, ArithmeticError):
-            return Misfit(digits, _("a number of ordinary size"), "invalid")
+            return Misfit(digits, _("a number with fewer digits"), "invalid")
 
     @staticmethod
     def no_constant(name: str) -> Any:
@@ -52,11 +52,11 @@ class JSONParser(DRFJSONParser):
         if len(members) < len(pairs):
             for name, times in Counter(name for name, _value in pairs).items():
                 if times > 1:
-                    members[name] = Misfit(None, _("a name that its object has once"), "repeated")
+                    members[name] = Misfit(None, _("a name that occurs only once in its object"), "repeated")
         return members
 
     def faults(self, data: Any, pointer: str = "") -> Iterator[dict[str, Any]]:
-        """What can't be read for what it is, at any depth."""
+        """Yields a fault for each value, at any depth, that Python can't represent."""
         if isinstance(data, Misfit):
             yield {
                 "pointer": pointer,
@@ -79,7 +79,7 @@ class JSONParser(DRFJSONParser):
 
 
 class Misfit(NamedTuple):
-    """What stands in place of a value that JSON has and Python hasn't."""
+    """Stands in for a JSON value that Python can't represent."""
 
     text: str | None
     expected: Any
@@ -87,5 +87,5 @@ class Misfit(NamedTuple):
 
 
 def readable(text: str) -> str:
-    """The text; halves of surrogate pairs, which are no character, as their escapes."""
+    """Returns the text with lone surrogates, which aren't characters, as escapes."""
     return text.encode(errors="backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""What all API answers share: errors (RFC 9457), the reading of JSON, parameters that a form checks."""
+"""Errors of the API as problem details (RFC 9457)."""
 
 import json
 import re
@@ -36,28 +36,28 @@ from .throttles import Strangers
 
 PROBLEM = "application/problem+json"
 ADDRESSES = re.compile(settings.CORS_URLS_REGEX)
-MAX_JSON = 2 * 2**20  # bytes of a request
-MAX_FAULTS = 1000  # of one answer; a body of 2 MB may have 200,000
+MAX_JSON = 2 * 2**20  # bytes of a request's body
+MAX_FAULTS = 1000  # in one response; a body of 2 MB may have 200,000
 
-# What MariaDB and MySQL say when two transactions were in each other's way: it may be tried again.
-IN_THE_WAY = {1020, 1205, 1213}
+# Errors of MariaDB and MySQL that a retry may solve: record changed, lock wait timeout, deadlock.
+RETRYABLE = {1020, 1205, 1213}
 DUPLICATE = 1062
 
 # The last part of the type of a 409, and its detail.
 CONFLICTS = {
-    "busy": _("Something else was writing at the same time. Nothing was changed: try again."),
-    "changed": _("It disagrees with what was stored at the same moment. Nothing was changed."),
-    "duplicate": _("There is such a row already. Nothing was changed."),
-    "key-reused": _("This Idempotency-Key belongs to a request with another body."),
-    "needed": _("It can't be deleted: the book needs the entries 1 to 4."),
-    "referenced": _("It can't be deleted: something else in the book refers to it."),
+    "busy": _("Another request was writing at the same time. Nothing was changed: try again."),
+    "changed": _("The request conflicts with what another request has just stored. Nothing was changed."),
+    "duplicate": _("Such a row exists already. Nothing was changed."),
+    "key-reused": _("This Idempotency-Key was used for a request with a different body."),
+    "needed": _("The row can't be deleted: the book needs entries 1 to 4 of the dictionary."),
+    "referenced": _("The row can't be deleted: other rows refer to it."),
 }
 
 
 class Refused(APIException):
-    """400 that lists the faults: where each is, what was found, what was expected, and a code for programs.
+    """400 with a list of faults: where each is, what was found, what was expected, and a code for programs.
 
-    If there are more than the limit (None: no limit), the others are counted.
+    At most limit faults are listed (None: all of them); more_errors counts the rest.
     """
 
     status_code = HTTPStatus.BAD_REQUEST
@@ -73,14 +73,14 @@ class Refused(APIException):
 
 
 class WrongHeader(Refused):
-    """400 for one header."""
+    """400 because of one header."""
 
     def __init__(self, name: str, found: str, expected: Any, code: str = "invalid") -> None:
         super().__init__(_("Check the headers."), [parameter_fault(name, found[:100], expected, code)])
 
 
 class Conflict(Refused):
-    """409: what was asked disagrees with what is there, in one of the ways of CONFLICTS."""
+    """409: the request conflicts with stored data. kind is a key of CONFLICTS."""
 
     status_code = HTTPStatus.CONFLICT
 
@@ -111,7 +111,7 @@ def problem(exc: Exception, context: dict[str, Any]) -> Response | None:
         if exc.more_errors:
             response.data["more_errors"] = exc.more_errors
     response.content_type = PROBLEM
-    # Whatever it was that could not be had.
+    # Send JSON even if the client asked for another format.
     request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
     return response
 
@@ -126,7 +126,7 @@ def problem_of(status: int, detail: Any, kind: str = "") -> dict[str, Any]:
 
 
 def translated(exc: Exception, request: Request, view: Any) -> Exception:
-    """What an exception of Django, DRF or the database means to a client."""
+    """Turns an exception of Django, DRF or the database into one of the API."""
     denied = isinstance(exc, DjangoPermissionDenied | PermissionDenied)
     if denied and request.method not in view.allowed_methods and MayReadBook().has_permission(request, view):
         return MethodNotAllowed(request.method or "")
@@ -143,29 +143,29 @@ def translated(exc: Exception, request: Request, view: Any) -> Exception:
         return Conflict("referenced")
     if isinstance(exc, IntegrityError):
         return Conflict("duplicate" if is_duplicate(exc) else "changed")
-    if is_in_the_way(exc):
+    if is_retryable(exc):
         return Conflict("busy")
     return exc
 
 
 def is_duplicate(error: IntegrityError) -> bool:
-    """Whether another row has what only one may have."""
+    """Tells whether a unique constraint was violated."""
     return error.args[0] == DUPLICATE or str(error).startswith("UNIQUE ")
 
 
-def is_in_the_way(error: Exception) -> bool:
-    """Whether somebody else was writing, so that it may go well another time."""
+def is_retryable(error: Exception) -> bool:
+    """Tells whether another writer caused the error, so that a retry may succeed."""
     code = error.args[0] if error.args else None
-    return isinstance(error, OperationalError) and (code in IN_THE_WAY or "locked" in str(error))
+    return isinstance(error, OperationalError) and (code in RETRYABLE or "locked" in str(error))
 
 
 def parameter_fault(name: str, found: str | None, expected: Any, code: str | None) -> dict[str, Any]:
-    """A fault of a parameter or a header."""
+    """Returns a fault of a parameter or a header."""
     return {"parameter": name, "found": found, "expected": expected, "code": code}
 
 
 def faults_of(detail: Any, data: Any, pointer: str = "") -> Iterator[dict[str, Any]]:
-    """A fault for each message of a serializer, with a JSON pointer (RFC 6901) into the body."""
+    """Yields a fault for each message of a serializer, with a JSON pointer (RFC 6901) into the body."""
     if isinstance(detail, dict):
         for name, inner in detail.items():
             if name == api_settings.NON_FIELD_ERRORS_KEY:
@@ -178,7 +178,7 @@ def faults_of(detail: Any, data: Any, pointer: str = "") -> Iterator[dict[str, A
 
 
 def part(data: Any, name: str | int) -> Any:
-    """What the data have of that name or at that place."""
+    """Returns the member of that name or the item at that index, or None."""
     try:
         return data[name]
     except (KeyError, IndexError, TypeError):
@@ -186,7 +186,7 @@ def part(data: Any, name: str | int) -> Any:
 
 
 def excerpt(value: Any) -> str | None:
-    """A value of JSON as people see it, long ones cut."""
+    """Returns a JSON value as text for people, cut to 100 characters."""
     if value is None or isinstance(value, dict | list):
         return None
     text = json.dumps(value) if isinstance(value, bool) else str(value)
@@ -210,7 +210,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def of_api(request: HttpRequest, status: HTTPStatus) -> HttpResponse | None:
-    """The error where it is not a view of DRF that answers; None where a page does."""
+    """Returns a problem if the path belongs to the API, and None if it belongs to a page."""
     return problem_response(status) if ADDRESSES.match(request.path_info) else None
 
 
@@ -220,5 +220,5 @@ def problem_response(status: HTTPStatus, **headers: str) -> HttpResponse:
 
 
 def pointer_to(pointer: str, name: str) -> str:
-    """The JSON pointer (RFC 6901) to what is under the name there."""
+    """Appends the name to a JSON pointer (RFC 6901)."""
     return f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"

@@ -1,4 +1,4 @@
-"""What the API says of itself, in OpenAPI 3.1."""
+"""The OpenAPI 3.1 schema of the API."""
 
 from http import HTTPStatus
 from typing import Any
@@ -17,29 +17,30 @@ from .lists import AmountFilter, DayFilter, IdFilter, TextFilter
 from .problems import CONFLICTS, MAX_FAULTS, MAX_JSON, PROBLEM, TooLarge, problem_of
 from .tags import CONDITIONAL, Unmatched
 
-# What each action does with a table: a summary and a description.
+# The summary and description of each action on a table.
 ACTIONS = {
     "list": (
         "List the {all}",
-        "A page of the {all}: the rows that fit every filter given, in the order asked for. "
+        "A page of the {all} that match all given filters, in the requested order. "
         "`next` and `previous` lead to the other pages.",
     ),
-    "create": ("Create a {one}", "Store a new {one}. The answer is the row with its id."),
+    "create": ("Create a {one}", "Store a new {one}. The response is the stored row with its id."),
     "retrieve": ("Read a {one}", "The {one} that has this id."),
     "update": (
         "Replace a {one}",
-        "Store the {one} anew. Required fields must be given; an optional one that isn't keeps its value.",
+        "Replace the fields of the {one}. Required fields must be given; omitted optional fields keep their "
+        "values.",
     ),
     "partial_update": (
         "Change a {one}",
-        "Store the fields given. The others of the {one} keep their values.",
+        "Change the given fields of the {one}. The others keep their values.",
     ),
     "destroy": (
         "Delete a {one}",
-        "Delete the {one} for good. If something else in the book refers to it: 409.",
+        "Delete the {one} permanently. Returns 409 if other rows refer to it.",
     ),
 }
-# What each kind of filter lets through, by its lookup: "Issued from this day, inclusive".
+# The end of a filter's description, by its type and lookup: "Issued from this day, inclusive".
 LOOKUPS = {
     AmountFilter: {
         "exact": "of this amount",
@@ -55,8 +56,8 @@ LOOKUPS = {
     TextFilter: {"exact": "equal to this text"},
 }
 OTHER_FILTERS = {
-    "ordering": "sort by this field, downwards with a minus; what is equal goes by id the same way",
-    "search": "found by this text",
+    "ordering": "sort by this field, descending with a minus; equal rows by id in the same direction",
+    "search": "matching this text",
 }
 
 WRITES = {"post", "put", "patch", "delete"}
@@ -79,7 +80,7 @@ ROW_FAULT = {
     "expected": "a month that has no plan yet for this category",
     "code": "unique",
 }
-# What went wrong, as an example says it.
+# The details of example problems.
 DETAILS = {
     400: "Check the parameters.",
     401: "Authentication credentials were not provided.",
@@ -98,8 +99,8 @@ REQUEST_ID = {
     "schema": {"type": "string"},
     "required": True,
     "description": (
-        "The id under which the request stands in the log. A request may bring its own in a header of this "
-        "name: 1 to 64 letters, digits, dots, underscores and hyphens."
+        "The id of the request in the log. A client may send its own id in a request header of this name: "
+        "1 to 64 letters, digits, dots, underscores and hyphens."
     ),
 }
 HEADERS = {
@@ -107,30 +108,30 @@ HEADERS = {
         "WWW-Authenticate": {
             "schema": {"type": "string"},
             "required": True,
-            "description": "The scheme: Token.",
+            "description": "The authentication scheme: Token.",
         }
     },
     405: {
         "Allow": {
             "schema": {"type": "string"},
             "required": True,
-            "description": "The methods that this address knows.",
+            "description": "The methods that this address allows.",
         }
     },
     429: {
         "Retry-After": {
             "schema": {"type": "integer", "minimum": 1},
             "required": True,
-            "description": "Seconds after which requests are counted anew.",
+            "description": "Seconds to wait before the next request.",
         }
     },
 }
 FAULT = {
     "type": "object",
     "description": (
-        "Where it is (a parameter or header, a JSON pointer into the body, or a row and column of a file), "
-        "what was found there, what was expected or is wrong, and a code for programs, which stays the same "
-        "whatever the words."
+        "Where the fault is (a parameter or header, a JSON pointer into the body, or a row and column of a "
+        "file), what was found there, what was expected, and a code for programs. The wording of `expected` "
+        "may change, the code doesn't."
     ),
     "properties": {
         "parameter": {"type": "string"},
@@ -146,15 +147,15 @@ FAULT = {
 SCHEMA_OF_PROBLEM = {
     "type": "object",
     "description": (
-        "RFC 9457. `errors` lists what is wrong with a request (400; if it can be read at all) and what is "
-        f"there already (409): at most {MAX_FAULTS:,} faults, and `more_errors` says how many more there "
-        "are; only plans_insert lists all."
+        "A problem of RFC 9457. `errors` lists the faults of a request (400, if the request can be parsed) "
+        f"or the duplicates (409): at most {MAX_FAULTS:,}, and `more_errors` counts the rest. Only "
+        "plans_insert always lists all."
     ),
     "properties": {
         "type": {
             "type": "string",
             "enum": ["about:blank", *(f"urn:fintrack:conflict:{kind}" for kind in CONFLICTS)],
-            "description": "In which way a 409 is a conflict; about:blank of all other errors.",
+            "description": "The kind of conflict of a 409; about:blank for all other errors.",
         },
         "title": {"type": "string"},
         "status": {"type": "integer"},
@@ -167,7 +168,7 @@ SCHEMA_OF_PROBLEM = {
 
 
 class AutoSchema(SpectacularSchema):
-    """Unknown fields of a body are errors; the addresses at the root are the same operations once more."""
+    """Forbids unknown fields in a body, and describes the addresses at the root as copies of /api/v1/."""
 
     view: Any
 
@@ -184,7 +185,7 @@ class AutoSchema(SpectacularSchema):
 
     @property
     def names(self) -> dict[str, Any]:
-        """What a row of the table is called, and what all of them are."""
+        """Returns the singular and plural names of the table's rows."""
         meta = self.view.queryset.model._meta
         return {"one": meta.verbose_name, "all": meta.verbose_name_plural}
 
@@ -197,9 +198,11 @@ class AutoSchema(SpectacularSchema):
         return ACTIONS[action][0].format(**self.names) if action in ACTIONS else super().get_summary()
 
     def get_description(self) -> str:  # type: ignore[override]
-        said = super().get_description()
+        description = super().get_description()
         action = getattr(self.view, "action", None)
-        return f"{ACTIONS[action][1].format(**self.names)}\n\n{said}" if action in ACTIONS else said
+        if action in ACTIONS:
+            return f"{ACTIONS[action][1].format(**self.names)}\n\n{description}"
+        return description
 
     def get_override_parameters(self) -> list[Any]:
         return [*super().get_override_parameters(), *(CONDITIONAL if self.method == "GET" else [])]
@@ -229,7 +232,7 @@ class AutoSchema(SpectacularSchema):
 
 
 class FilterSchema(DjangoFilterExtension):
-    """Of each filter, what it lets through and what it expects."""
+    """Describes each filter: which rows it selects, and which values it accepts."""
 
     target_class = "fintrack.api.lists.FilterBackend"
     priority = 1
@@ -242,17 +245,17 @@ class FilterSchema(DjangoFilterExtension):
         )
         lookups = LOOKUPS.get(type(filter_field), {})
         if field_name in OTHER_FILTERS:
-            said = OTHER_FILTERS[field_name]
+            text = OTHER_FILTERS[field_name]
         elif filter_field.lookup_expr in lookups and filter_field.method is None:
             name = get_model_field(model, filter_field.field_name).verbose_name
-            said = f"{name} {lookups[filter_field.lookup_expr]}"
+            text = f"{name} {lookups[filter_field.lookup_expr]}"
         else:
-            said = f"with this {field_name}"
-        return [parameter | {"description": f"{capfirst(said)} ({filter_field.extra['help_text']})."}]
+            text = f"with this {field_name}"
+        return [parameter | {"description": f"{capfirst(text)} ({filter_field.extra['help_text']})."}]
 
 
 def example(row: dict[str, Any]) -> Any:
-    """A decorator of a serializer: how a row looks, as it is read and as it is written."""
+    """Returns a decorator that gives a serializer examples of a row, for reading and for writing."""
     written = {name: value for name, value in row.items() if name != "id"}
     return extend_schema_serializer(
         examples=[
@@ -280,7 +283,7 @@ class TokenScheme(OpenApiAuthenticationExtension):
 
 
 def describe_problems(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-    """All that operations may end with beside success, and all headers. A hook of drf-spectacular."""
+    """Adds error responses and response headers to all operations. A hook of drf-spectacular."""
     components = result["components"]
     components["schemas"] |= {"Fault": FAULT, "Problem": SCHEMA_OF_PROBLEM}
     components["responses"] = {f"Problem{status}": response_of(status) for status in DETAILS}
@@ -300,7 +303,7 @@ def describe_problems(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         components["headers"] |= headers
         answer["headers"] = references(*headers)
     components["responses"]["NotModified"] = {
-        "description": "The answer still has the `ETag` that was sent.",
+        "description": "The response has not changed: its `ETag` is still the one that was sent.",
         "headers": references("ETag", "X-Request-ID"),
     }
     return result

@@ -1,7 +1,7 @@
-"""Charts: SVG drawn from a report's rows, beside the table that has the same figures.
+"""Charts: SVG drawn from a report's rows, beside the table with the same figures.
 
-Each tag names the columns that it draws. Colours and strokes are the style sheet's; a plan differs from
-an actual by its shape too, for those who don't tell the colours apart.
+Each tag takes the names of the columns to draw. The style sheet sets colours and strokes. Plans and actuals
+also differ in shape, for colour-blind readers.
 """
 
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ register = template.Library()
 WIDTH, HEIGHT = 600, 214
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 10, 30
 STEPS = (Decimal(1), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10))
-LABELS = 16  # of the horizontal axis, at most
-WIDEST = 72  # what a row of a bar chart gets, however few they are
+LABELS = 16  # maximum on the horizontal axis
+WIDEST = 72  # maximum width of a row in a bar chart
 
 
 @dataclass(frozen=True)
 class Scale:
-    """From amounts to heights: 0 at the bottom, and gridlines at amounts that people would choose."""
+    """Maps amounts to heights, with 0 at the bottom and gridlines at round amounts."""
 
     top: Decimal
     ticks: list[Decimal]
@@ -38,7 +38,7 @@ class Scale:
 
 
 def scale(amounts: list[Decimal]) -> Scale:
-    """About four gridlines, the last at the greatest amount or above it."""
+    """Returns a scale with about four gridlines, the last at or above the greatest amount."""
     greatest = max([*amounts, Decimal(0)])
     if not greatest:
         return Scale(top=Decimal(1), ticks=[greatest])
@@ -50,7 +50,7 @@ def scale(amounts: list[Decimal]) -> Scale:
 
 
 def short(amount: Decimal) -> str:
-    """1500000 is 1.5M, 20000 is 20k."""
+    """Shortens an amount: 1500000 is 1.5M, 20000 is 20k."""
     for unit, letter in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
         if amount >= unit:
             return f"{number_format((amount / unit).normalize())}{letter}"
@@ -62,7 +62,7 @@ def axis(top: Scale) -> list[dict[str, Any]]:
 
 
 def labelled(texts: list[str]) -> list[str]:
-    """The texts, all but the first and every fifth blank where they would collide: 1, 5, 10, …"""
+    """Blanks all texts but the first and every fifth (1, 5, 10, …) if there are too many to fit."""
     few = len(texts) <= LABELS
     return [text if few or number == 1 or number % 5 == 0 else "" for number, text in enumerate(texts, 1)]
 
@@ -78,9 +78,9 @@ def bars(
     plan_key: Any = None,
     actual_key: Any = None,
 ) -> dict[str, Any]:
-    """A wide outlined bar for each row's plan, and a narrow full one in it for its actual.
+    """Draws a wide outlined bar for each row's plan, and a narrow filled bar inside it for its actual.
 
-    The keys say what else is compared, two years say.
+    The keys replace the words "plan" and "actual", for example by two years.
     """
     plans = [getattr(row, plan) for row in rows]
     actuals = [getattr(row, actual) for row in rows]
@@ -106,7 +106,7 @@ def bars(
 
 
 def bar(left: float, room: float, share: float, top: float, ground: float) -> dict[str, float]:
-    """A rectangle in the middle of its room."""
+    """Returns a rectangle, centred in its room."""
     width = min(room, WIDEST) * share
     return {
         "x": round(left + (room - width) / 2, 1),
@@ -120,7 +120,7 @@ def bar(left: float, room: float, share: float, top: float, ground: float) -> di
 def lines(
     rows: list[Any], label: str, plan: str, actual: str, title: str, name: str, until: Any = None
 ) -> dict[str, Any]:
-    """A dashed line for what is expected, and a full one for what is, which ends at `until`."""
+    """Draws a dashed line for the plan, and a solid line for the actuals, which ends at `until`."""
     past = [row for row in rows if until is None or getattr(row, label) <= until]
     heights = scale([getattr(row, column) for row in rows for column in (plan, actual)])
     step = (WIDTH - LEFT - RIGHT) / max(1, len(rows) - 1)
@@ -140,7 +140,7 @@ def lines(
 def sparkline(
     rows: list[Any], plan: str, actual: str, title: str, count: int | None = None
 ) -> dict[str, Any]:
-    """The same in the space of a word; count is for how many rows it leaves room."""
+    """Draws the same lines in a tiny chart. count is the number of rows that it has room for."""
     width, height = 240, 56
     amounts = [getattr(row, column) for row in rows for column in (plan, actual)]
     greatest = max([*amounts, Decimal(0)]) or Decimal(1)
@@ -159,12 +159,12 @@ def sparkline(
 
 
 def line(amounts: list[Decimal], heights: Scale, left: float, step: float) -> str:
-    """The points of a polyline."""
+    """Returns the points of a polyline."""
     return " ".join(f"{left + step * n:.1f},{heights.y(amount)}" for n, amount in enumerate(amounts))
 
 
 def mark_of(value: date | str) -> str:
-    """What the axis says: a day's number, or the name of a month such as 2021-06."""
+    """Returns the label on the axis: the number of a day, or the name of a month such as 2021-06."""
     return str(value.day) if isinstance(value, date) else date_format(date.fromisoformat(f"{value}-01"), "M")
 
 

@@ -1,4 +1,4 @@
-"""Figures as people read them: grouped thousands, two decimals, a dash for nothing."""
+"""Filters that format figures for people: grouped thousands, two decimals, a dash for None."""
 
 from datetime import date
 from decimal import Decimal
@@ -36,7 +36,7 @@ def day(value: date | None) -> str:
 
 @register.filter
 def change(share: Decimal | None) -> str:
-    """A percent with its sign; 0 has none."""
+    """Formats a percentage with its sign; 0 has none."""
     if share is None:
         return NOTHING
     sign = "−" if share < 0 else "+" if share > 0 else ""
@@ -45,11 +45,11 @@ def change(share: Decimal | None) -> str:
 
 @register.filter
 def first_day(month: str) -> str:
-    """2021-06 is 2021-06-01."""
+    """Returns 2021-06-01 for 2021-06."""
     return f"{month}-01"
 
 
 @register.filter
 def last_day(month: str) -> str:
-    """2021-06 is 2021-06-30."""
+    """Returns 2021-06-30 for 2021-06."""
     return last_of_month(date.fromisoformat(f"{month}-01")).isoformat()

@@ -1,4 +1,4 @@
-"""The way to every report and list."""
+"""The navigation: links to all reports and lists."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ register = template.Library()
 
 @register.simple_tag
 def navigation() -> list[dict[str, Any]]:
-    """Title and address of each page that needs no more to be found."""
-    from reports.urls import pages  # the routes lead to views that render templates with this tag
+    """Returns the title and address of each page whose address takes no arguments."""
+    from reports.urls import pages  # avoid an import cycle: the views render templates that use this tag
 
     links = []
     for page in pages:
         shown = page.callback.view_initkwargs  # type: ignore[attr-defined]
         try:
             url = reverse(page.name)
-        except NoReverseMatch:  # of one borrower, say
+        except NoReverseMatch:  # it takes an argument, such as a borrower's id
             continue
         links.append({"title": (shown.get("report") or shown["listing"]).title, "url": url})
     return links

@@ -1,4 +1,4 @@
-"""manage.py api_token: a token for a program."""
+"""manage.py api_token: create a token for a program."""
 
 from argparse import ArgumentParser
 from datetime import timedelta
@@ -15,14 +15,14 @@ from fintrack.accounts import make_token
 
 
 class Command(BaseCommand):
-    help = "Make an account for a program, if there is none of that name, and print a new token for it."
+    help = "Create an account for a program, unless it exists, and print a new token for it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", metavar="NAME")
         parser.add_argument("--role", required=True, choices=[role.lower() for role in ROLES])
-        parser.add_argument("--days", type=int, default=365, help="until it expires (365)")
+        parser.add_argument("--days", type=int, default=365, help="lifetime of the token (365)")
         parser.add_argument(
-            "--for", dest="purpose", metavar="TEXT", default="api_token", help="what it is for (api_token)"
+            "--for", dest="purpose", metavar="TEXT", default="api_token", help="its purpose (api_token)"
         )
 
     def handle(self, name: str, role: str, days: int, purpose: str, **options: Any) -> None:
@@ -35,7 +35,7 @@ class Command(BaseCommand):
 
 
 def token_for(name: str, role: str, lifetime: timedelta, purpose: str) -> str:
-    """A new token for the account of that name, which is made with that role if there is none."""
+    """Returns a new token for the account, which is created with the role if it doesn't exist."""
     users = get_user_model().objects
     user = users.filter(username=name).first()
     if user is None:
@@ -48,7 +48,7 @@ def token_for(name: str, role: str, lifetime: timedelta, purpose: str) -> str:
         user.save()
         user.groups.add(Group.objects.get(name=role))
     elif user.is_superuser or set(user.groups.values_list("name", flat=True)) != {role}:
-        raise CommandError(f"{name} is there already, with another role than {role.lower()}.")
+        raise CommandError(f"{name} already exists with another role than {role.lower()}.")
     elif not user.is_active:
-        raise CommandError(f"{name} is switched off: its tokens are refused.")
+        raise CommandError(f"{name} is deactivated: its tokens are refused.")
     return make_token(user, lifetime, purpose)[1]

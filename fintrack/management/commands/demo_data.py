@@ -1,7 +1,7 @@
-"""Invent a lender's book with the shape of a real one.
+"""manage.py demo_data: generate an invented book that resembles a real one.
 
 The constants are fitted to a real book of 31 months, 4,000 credits and 46,174 payments. Days are ordinals;
-money is whole kopecks, but for `body`, which is whole hryvnias.
+money is in whole kopecks, except `body`, which is in whole hryvnias.
 """
 
 import csv
@@ -31,18 +31,19 @@ DICTIONARY = (("тіло",), ("відсотки",), ("видача",), ("збі�
 MONTHS = 31
 TERM = 14  # days from issuance to the deadline
 
-# How many credits a month of a year gets, January first: square roots of the real counts (12 to 551), so
-# that a book has much the same shape whichever month it ends in. Every next year brings GROWTH times more.
+# Relative number of credits issued in each month, January first: square roots of the real counts (12 to
+# 551), so that the book's shape hardly depends on its last month. Each year issues GROWTH times more than
+# the year before.
 SEASON = (35, 56, 69, 81, 105, 109, 117, 137, 166, 194, 235, 133)
 GROWTH = 2.5
 
-# Of 100 credits so many are returned between these days after issuance. Then 87% are late, and of the body
-# 31, 60, 73 and 79% is back 0, 1, 2 and 3 months after the month of issuance, about as in the real book.
-# The last span outlives the book, which leaves some credits of every month open.
+# How many of 100 credits are returned in each span of days after issuance. As a result 87% are late, and
+# 31, 60, 73 and 79% of the principal is repaid 0, 1, 2 and 3 months after the month of issuance, about as in
+# the real book. The last span reaches past the end of the book, so some credits of every month stay open.
 RETURNED = (13, 18, 25, 26, 3, 15)
 RETURN_DAYS = ((0, 14), (15, 44), (45, 75), (76, 210), (211, 400), (401, 2000))
 
-# A credit is paid off in 1 to 1 + (days it lives) / (this) parts: in all 11 to 12 payments a credit.
+# A credit is repaid in 1 to 1 + (days until its return) / (this number) parts: 11 to 12 payments on average.
 DAYS_A_PART = {BODY: 14, INTEREST: 7}
 
 REGISTERED_BEFORE = 300  # days before the first credit, at most
@@ -51,13 +52,13 @@ Row = tuple[object, ...]  # a line of a file without its id, which is the line's
 
 
 class Command(BaseCommand):
-    help = "Make an invented book, five files that load_data reads: borrowers, credits, payments, plans."
+    help = "Generate an invented book: the five files that load_data reads."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("directory", metavar="DIR", help="where to write; made if it doesn't exist")
-        parser.add_argument("--credits", type=int, default=4000, help="how many; as many borrowers (4000)")
+        parser.add_argument("directory", metavar="DIR", help="where to write; created if it doesn't exist")
+        parser.add_argument("--credits", type=int, default=4000, help="credits, and as many borrowers (4000)")
         parser.add_argument("--until", metavar="DATE", help="last day of the book, YYYY-MM-DD (today)")
-        parser.add_argument("--seed", type=int, default=1, help="another number makes another book (1)")
+        parser.add_argument("--seed", type=int, default=1, help="seed of the random numbers (1)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["credits"] < 1:
@@ -76,7 +77,7 @@ class Command(BaseCommand):
 
 
 def last_day(text: str | None) -> date:
-    """Return the day that `--until` names, by default today."""
+    """Returns the date given by `--until`, by default today."""
     try:
         day = timezone.localdate() if text is None else date.fromisoformat(text)
     except ValueError as error:
@@ -87,7 +88,7 @@ def last_day(text: str | None) -> date:
 
 
 def write(path: Path, header: str, rows: Iterable[Row]) -> int:
-    """Write the rows, numbered from 1 in their first column, and return how many there were."""
+    """Writes the rows, numbered from 1 in the first column, and returns their number."""
     number = 0
     with path.open("x", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, dialect="excel-tab")
@@ -98,7 +99,7 @@ def write(path: Path, header: str, rows: Iterable[Row]) -> int:
 
 
 def make_book(count: int, until: date, seed: int) -> dict[str, Iterable[Row]]:
-    """Return the rows of each file. The same arguments give the same rows on every version of Python."""
+    """Returns the rows of each file. The same arguments give the same rows on every version of Python."""
     rng = Random(seed)  # noqa: S311 - nothing here is secret
     after = until.year * 12 + until.month
     months = [date(month // 12, month % 12 + 1, 1) for month in range(after - MONTHS, after)]
@@ -129,16 +130,16 @@ def make_book(count: int, until: date, seed: int) -> dict[str, Iterable[Row]]:
 
 
 def draw_issuances(rng: Random, count: int, days: range) -> list[int]:
-    """Return the day of every credit, in order: more through a year, more from year to year."""
+    """Returns the issuance dates of all credits, in order; each year has more, mostly towards its end."""
     dates = [date.fromordinal(day) for day in days]
     weights = (SEASON[day.month - 1] * GROWTH ** (day.year - dates[0].year) for day in dates)
     return sorted(rng.choices(days, cum_weights=list(accumulate(weights)), k=count))
 
 
 def draw_borrowers(rng: Random, issuances: list[int], days: range) -> tuple[list[Row], list[int]]:
-    """Return as many borrowers as credits, by registration, and the id of each credit's borrower.
+    """Returns as many borrowers as credits, ordered by registration, and the borrower id of each credit.
 
-    A credit goes to any of them, which leaves one in e (37%) without; in the real book it is 36%.
+    Each credit goes to a random borrower, which leaves 1/e (37%) of them without one; in the real book 36%.
     """
     takers = [rng.randrange(len(issuances)) for _ in issuances]
     first_credit = dict(zip(reversed(takers), reversed(issuances), strict=True))
@@ -156,10 +157,10 @@ def draw_borrowers(rng: Random, issuances: list[int], days: range) -> tuple[list
 def draw_credits(
     rng: Random, issuances: list[int], borrower_ids: list[int], bodies: list[int], days: range
 ) -> tuple[list[Row], list[list[tuple[int, int, int]]]]:
-    """Return the credits, and for each of the days its payments as (credit id, type id, kopecks).
+    """Returns the credits, and the payments of each day as (credit id, type id, kopecks).
 
-    A credit's parts fall on random days of its whole life, the last of the interest on the day it is
-    returned. What lies after the book is not in it, so that a credit still open has paid only some parts.
+    The payments of a credit fall on random days until its return; the last payment of interest is on the day
+    of return. Payments after the end of the book are left out, so an open credit is only partly repaid.
     """
     lent: list[Row] = []
     payments: list[list[tuple[int, int, int]]] = [[] for _ in days]
@@ -168,7 +169,7 @@ def draw_credits(
     for number, (issued, borrower_id, body, span) in enumerate(drawn, 1):
         returned = issued + rng.randint(*span)
         if number == len(issuances):
-            returned = days[-1]  # so that the book ends with a payment, however small it is
+            returned = days[-1]  # even the smallest book ends with a payment
         interest = accrued(body, min(returned, days[-1]) - issued)
         for type_id, amount in ((BODY, body * 100), (INTEREST, interest)):
             count = rng.randint(1, 1 + (returned - issued) // DAYS_A_PART[type_id])
@@ -186,23 +187,23 @@ def draw_credits(
 def draw_plans(
     rng: Random, months: list[date], issued: Counter[date], collected: Counter[date], until: date
 ) -> Iterator[Row]:
-    """Yield two targets a month, in thousands of hryvnias, of which 75 to 130% was reached."""
+    """Yields two plans for each month, in whole thousands of hryvnias, of which 75 to 130% was reached."""
     for month in months:
         for category_id, actuals in ((ISSUANCE, issued), (COLLECTION, collected)):
             actual = actuals[month]
-            if month == months[-1]:  # the book may end within it, a target is for all of it
+            if month == months[-1]:  # a plan is for the whole month, in which the book may end early
                 actual = actual * monthrange(until.year, until.month)[1] // until.day
             thousands = (actual * 100 // rng.randint(75, 130) + 50_000) // 100_000
             yield dmy(month.toordinal()), max(1, thousands) * 1000, category_id
 
 
 def accrued(body: int, age: int) -> int:
-    """Return the interest in kopecks: 3% of the body a day for the term, in full, then 1.5% a day."""
+    """Returns the interest in kopecks: 3% of the body a day for the whole term, then 1.5% a day."""
     return body * 3 * TERM + body * 3 // 2 * max(0, age - TERM)
 
 
 def equal_parts(amount: int, count: int) -> list[int]:
-    """Split into parts that differ by 1 at most and add up to the amount."""
+    """Splits the amount into parts that differ by at most 1."""
     part, rest = divmod(amount, count)
     return [part + 1] * rest + [part] * (count - rest)
 
@@ -222,7 +223,7 @@ def money(kopecks: int) -> str:
 
 
 def logins(rng: Random) -> Iterator[str]:
-    """Yield logins without end, no two the same: pairs of words, then pairs with a number."""
+    """Yields an endless series of unique logins: pairs of words, then pairs with a number."""
     pairs = [first + second for first in FIRST_WORDS for second in SECOND_WORDS]
     rng.shuffle(pairs)
     yield from pairs

@@ -1,4 +1,4 @@
-"""manage.py first_run: what `make run` does once on a new database."""
+"""manage.py first_run: fill a new database with data and demo accounts. `make run` calls it."""
 
 import secrets
 import tempfile
@@ -25,13 +25,13 @@ TOKEN_LIFETIME = timedelta(days=30)
 
 class Command(BaseCommand):
     help = (
-        "Load data if the book is empty, and make an account for each role if there are no accounts; print "
-        "the passwords, which are not kept anywhere."
+        "Load data if the book is empty. Create an account for each role if there are no accounts, and print "
+        "their passwords, which aren't stored anywhere."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--data", type=Path, metavar="DIR", help="load these files, not demo data")
-        parser.add_argument("--port", type=int, default=8000, help="for the addresses printed (8000)")
+        parser.add_argument("--data", type=Path, metavar="DIR", help="load these files instead of demo data")
+        parser.add_argument("--port", type=int, default=8000, help="port in the printed addresses (8000)")
 
     def handle(self, data: Path | None, port: int, **options: Any) -> None:
         if any(model.objects.exists() for model in (Borrower, Credit, Payment, Plan)):
@@ -52,7 +52,7 @@ class Command(BaseCommand):
 
     @transaction.atomic
     def make_accounts(self, site: str) -> None:
-        self.stdout.write("Demo accounts, shown this once:")
+        self.stdout.write("Demo accounts (the passwords are shown only once):")
         for role in ROLES:
             password = secrets.token_urlsafe(12)
             user = get_user_model().objects.create_user(role.lower(), password=password)
@@ -61,5 +61,5 @@ class Command(BaseCommand):
         token = token_for(ANALYST.lower(), ANALYST, TOKEN_LIFETIME, "first_run")
         last = Payment.objects.order_by("payment_date").values_list("payment_date", flat=True).last()
         year = (last or timezone.localdate()).year
-        self.stdout.write(f"Ask the API, with a token that lasts {TOKEN_LIFETIME.days} days:")
+        self.stdout.write(f"Try the API with this token, which expires in {TOKEN_LIFETIME.days} days:")
         self.stdout.write(f"  curl -H 'Authorization: Token {token}' '{site}/year_performance?year={year}'")

@@ -1,4 +1,4 @@
-// Select2 tells a screen reader the chosen value alone, and of its search field nothing: name both as the field is.
+// For screen readers: Select2 labels neither its box nor its search field. Give both the label of the form's field.
 'use strict';
 {
     const label = (select) => select.ariaLabel || select.labels[0]?.textContent.trim();
@@ -16,7 +16,7 @@
     };
 
     const $ = window.django?.jQuery;
-    $?.(() => {  // after Django's own script, which makes the boxes
+    $?.(() => {  // after Django's own script, which creates the boxes
         document.querySelectorAll('.admin-autocomplete').forEach(name);
         $(document).on('select2:open', (event) => {
             document.querySelector('.select2-search__field').ariaLabel = label(event.target);

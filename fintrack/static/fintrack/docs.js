@@ -1,4 +1,4 @@
-// "Try it out" asks as who is signed in, which a write must prove by the page's token.
+// "Try it out" sends requests with the user's session, so writes need the CSRF token.
 const docs = document.getElementById("docs");
 SwaggerUIBundle({
   url: docs.dataset.schema,

@@ -1,4 +1,4 @@
-"""manage.py renew_stamp: for a book that another program has written, past `writing()`."""
+"""manage.py renew_stamp: compute totals and reports again after a change that bypassed `writing()`."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from credits.book.writing import writing
 
 
 class Command(BaseCommand):
-    help = "Compute all totals and all reports again: needed after another program has written the tables."
+    help = "Compute all totals and all reports again. Run it after another program has changed the tables."
 
     def handle(self, **options: Any) -> None:
         with writing():
