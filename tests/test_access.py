@@ -87,7 +87,7 @@ def test_roles_have_exactly_their_permissions():
     assert granted() == PERMISSIONS
 
 
-def test_migrate_takes_back_what_was_added_and_gives_back_what_was_taken():
+def test_migrate_restores_the_permissions_of_each_role():
     analyst, editor = Group.objects.get(name=ANALYST), Group.objects.get(name=EDITOR)
     analyst.permissions.add(Permission.objects.get(codename="delete_credit"))
     editor.permissions.remove(Permission.objects.get(codename="add_plan"))
@@ -301,11 +301,11 @@ def walk(patterns: list[Any], before: str = "", namespace: str = "") -> Iterator
 SITE = [(name, f"/{address}") for name, address in walk(get_resolver().url_patterns)]
 
 
-def test_every_route_is_in_the_table_and_nothing_else():
+def test_the_table_has_exactly_the_routes_of_the_site():
     assert {name for name, _ in SITE} == set(ROUTES)
 
 
-def test_the_walk_goes_into_every_include():
+def test_walk_finds_routes_in_every_include():
     addresses = [address for _, address in SITE]
     assert {"/", "/accounts/login/", "/user_credits/<user_id>", "/api/v1/user_credits/<user_id>"} <= {
         *addresses
@@ -368,7 +368,7 @@ def one_of_each() -> None:
         if each[0] in ROUTES
     ],
 )
-def test_address_answers_each_method_of_everybody_as_the_table_says(as_somebody, name, address):
+def test_each_address_answers_each_role_and_method_as_the_table_says(as_somebody, name, address):
     one_of_each()
     route = ROUTES[name]
     expected = {(who, method): status_for(route, who, method) for who in EVERYBODY for method in METHODS}
@@ -434,13 +434,13 @@ INLINE = re.compile(
 
 
 @pytest.mark.parametrize("who", [NOBODY, ANALYST])
-def test_address_that_is_not_there_is_404_under_the_same_policy(as_somebody, who):
+def test_unknown_address_is_404_under_the_same_policy(as_somebody, who):
     answer = as_somebody(who).get("/nowhere")
     assert answer.status_code == 404
     assert_policy_is_strict(answer)
 
 
-def test_what_was_asked_for_is_shown_after_signing_in(client):
+def test_sign_in_redirects_to_the_requested_page(client):
     account = builders.account(ANALYST, password=PASSWORD)
     there = client.get("/accounts/password/")["Location"]
     assert there == "/accounts/login/?next=/accounts/password/"
@@ -459,7 +459,7 @@ def status(authorization: str, address: str = YEAR) -> int:
     return APIClient().get(address, headers={"authorization": authorization}).status_code
 
 
-def test_token_lets_a_program_in_with_its_role():
+def test_token_authenticates_a_program_with_its_role():
     reader, writer = token_of(ANALYST), token_of(EDITOR)
     assert status(f"Token {reader}") == 200
     post = {
@@ -471,7 +471,7 @@ def test_token_lets_a_program_in_with_its_role():
     assert status(f"Token {token_of('')}") == 403
 
 
-def test_token_is_no_session_for_pages():
+def test_token_does_not_open_pages():
     answer = APIClient().get("/accounts/password/", headers={"authorization": f"Token {token_of(ANALYST)}"})
     assert answer.status_code == 302
 
@@ -498,11 +498,11 @@ def test_wrong_token_is_401(spoiled):
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "Basic", "token="])
-def test_another_scheme_is_401(scheme):
+def test_another_authentication_scheme_is_401(scheme):
     assert status(f"{scheme} {token_of(ANALYST)}") == 401
 
 
-def test_token_is_good_until_it_expires(time_machine):
+def test_token_is_valid_until_it_expires(time_machine):
     time_machine.move_to("2031-01-01T12:00Z")
     token = token_of(ANALYST, timedelta(days=30))
     time_machine.shift(timedelta(days=29, hours=23))
@@ -554,7 +554,7 @@ def https(settings):
         pytest.param("", STRANGERS, "", id="peer without an address"),
     ],
 )
-def test_address_is_the_last_that_is_no_trusted_proxy(settings, rf, peer, forwarded, address):
+def test_client_address_is_the_last_that_is_not_a_trusted_proxy(settings, rf, peer, forwarded, address):
     settings.TRUSTED_PROXIES = PROXIES
     request = rf.get("/", headers={"x-forwarded-for": forwarded}, REMOTE_ADDR=peer)
     assert client_address(request) == address
@@ -569,7 +569,7 @@ def from_address(forged: bool, number: int) -> APIClient:
 
 @pytest.mark.usefixtures("https")
 @pytest.mark.parametrize("forged", [True, False])
-def test_forged_address_evades_no_limit_and_that_of_a_trusted_proxy_counts(settings, time_machine, forged):
+def test_forged_address_evades_no_limit_and_a_trusted_proxys_counts(settings, time_machine, forged):
     time_machine.move_to("2031-01-01T12:00Z", tick=False)
     settings.TRUSTED_PROXIES = PROXIES
     refused = 429 if forged else 200
@@ -588,7 +588,7 @@ def test_forged_address_evades_no_limit_and_that_of_a_trusted_proxy_counts(setti
 # Sessions
 
 
-def test_session_may_not_write_without_the_token_against_forgery():
+def test_session_cannot_write_without_a_csrf_token():
     client = APIClient(enforce_csrf_checks=True)
     client.force_login(builders.account(EDITOR))
     assert client.post("/plans_insert").status_code == 403
@@ -618,7 +618,7 @@ def test_person_signs_in_reads_and_signs_out():
     assert (client.get("/").status_code, client.get(YEAR).status_code) == (302, 401)
 
 
-def test_signing_in_without_the_token_against_forgery_is_refused():
+def test_sign_in_without_a_csrf_token_is_refused():
     account = builders.account(ANALYST, password=PASSWORD)
     client = Client(enforce_csrf_checks=True)
     answer = client.post("/accounts/login/", {"username": account.username, "password": PASSWORD})
@@ -635,7 +635,7 @@ def test_signing_in_without_the_token_against_forgery_is_refused():
         pytest.param({}, {"is_active": False}, id="inactive account"),
     ],
 )
-def test_wrong_sign_in_is_said_and_lets_nobody_in(client, fields, state):
+def test_wrong_password_is_reported_and_does_not_sign_in(client, fields, state):
     account = builders.account(ANALYST, password=PASSWORD, **state)
     answer = client.post("/accounts/login/", {"username": account.username, "password": PASSWORD} | fields)
     assert answer.status_code == 200
@@ -644,7 +644,7 @@ def test_wrong_sign_in_is_said_and_lets_nobody_in(client, fields, state):
 
 
 @pytest.mark.parametrize("there", ["https://example.com/", "//example.com/", "javascript:alert(1)"])
-def test_signing_in_leads_nowhere_else(client, there):
+def test_sign_in_never_redirects_to_another_site(client, there):
     account = builders.account(ANALYST, password=PASSWORD)
     answer = client.post(
         "/accounts/login/", {"username": account.username, "password": PASSWORD, "next": there}
@@ -659,7 +659,7 @@ def change_password(client: Client, old: str, new: str) -> Any:
 
 
 @pytest.mark.parametrize("role", ["", ANALYST, EDITOR, ADMINISTRATOR])
-def test_everybody_may_change_their_password(client, role):
+def test_every_role_may_change_its_own_password(client, role):
     account = builders.account(role, password=PASSWORD)
     elsewhere = Client()
     for each in (client, elsewhere):
@@ -683,7 +683,7 @@ def test_everybody_may_change_their_password(client, role):
         pytest.param(PASSWORD, "the-analyst", id="like the name"),
     ],
 )
-def test_password_is_not_changed_for_a_weak_one_or_by_somebody_else(client, old, new):
+def test_weak_new_password_or_wrong_old_password_is_refused(client, old, new):
     account = builders.account(ANALYST, password=PASSWORD, first_name="the-analyst")
     client.force_login(account)
     answer = change_password(client, old, new)

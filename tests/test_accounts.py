@@ -75,7 +75,7 @@ def change_own(client: Client, old: str, new: str) -> Any:
 # The trail
 
 
-def test_account_made_and_changed_in_the_admin_has_before_and_after(administrator):
+def test_account_created_and_changed_in_the_admin_is_recorded(administrator):
     start, by = last(), me().username
     fields = passwords(PASSWORD, username="olena", groups=[role(EDITOR).pk])
     administrator.post("/admin/auth/user/add/", fields)
@@ -111,7 +111,7 @@ def test_account_made_and_changed_in_the_admin_has_before_and_after(administrato
     assert AccountChange.objects.latest("pk").via == f"/admin/auth/user/{olena.pk}/change/"
 
 
-def test_saving_an_account_as_it_is_leaves_no_record(administrator):
+def test_saving_an_unchanged_account_leaves_no_record(administrator):
     other = builders.account(EDITOR)
     start = last()
     fields = {"username": other.username, "is_active": "on", "groups": [role(EDITOR).pk]}
@@ -120,7 +120,7 @@ def test_saving_an_account_as_it_is_leaves_no_record(administrator):
     assert since(start) == []
 
 
-def test_signing_in_leaves_no_record_not_even_where_the_hash_is_renewed(settings):
+def test_sign_in_leaves_no_record_even_if_the_hash_is_upgraded(settings):
     account = builders.account(ANALYST, password=PASSWORD)
     start = last()
     settings.PASSWORD_HASHERS = [
@@ -134,7 +134,7 @@ def test_signing_in_leaves_no_record_not_even_where_the_hash_is_renewed(settings
     assert since(start) == []
 
 
-def test_roles_are_recorded_whichever_way_they_are_given():
+def test_role_changes_are_recorded_however_they_are_made():
     first, second = builders.account(), builders.account()
     editor, analyst = role(EDITOR), role(ANALYST)
     start = last()
@@ -155,7 +155,7 @@ def test_roles_are_recorded_whichever_way_they_are_given():
     ]
 
 
-def test_passwords_are_recorded_as_facts_alone(administrator):
+def test_password_changes_are_recorded_without_the_password(administrator):
     other = builders.account(EDITOR, password=PASSWORD)
     start, by = last(), me().username
     administrator.post(f"/admin/auth/user/{other.pk}/password/", passwords(OWN))
@@ -169,7 +169,7 @@ def test_passwords_are_recorded_as_facts_alone(administrator):
     ]
 
 
-def test_own_password_is_recorded_and_keeps_the_session(client):
+def test_change_of_own_password_is_recorded_and_keeps_the_session(client):
     account = builders.account(ANALYST, password=PASSWORD)
     client.force_login(account)
     start = last()
@@ -179,7 +179,7 @@ def test_own_password_is_recorded_and_keeps_the_session(client):
     assert AccountChange.objects.latest("pk").via == "/accounts/password/"
 
 
-def test_commands_are_recorded(monkeypatch):
+def test_changes_by_commands_are_recorded(monkeypatch):
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", PASSWORD)
     monkeypatch.setattr("sys.argv", ["manage.py", "createsuperuser", "--noinput", "--username=root"])
     start = last()
@@ -245,13 +245,13 @@ def test_api_token_records_the_account_and_the_token(capfd, time_machine):
 
 
 @pytest.mark.parametrize("purpose", ["", "  ", "x" * 101])
-def test_purpose_that_cannot_be_is_an_error(purpose):
+def test_invalid_purpose_is_an_error(purpose):
     with pytest.raises(CommandError, match="--for takes a text of 1 to 100 characters"):
         call_command("api_token", "program", "--role", "analyst", f"--for={purpose}")
     assert not User.objects.exists()
 
 
-def test_token_is_recorded_when_it_is_made_in_the_admin_and_when_it_is_revoked(administrator, time_machine):
+def test_token_created_and_revoked_in_the_admin_is_recorded(administrator, time_machine):
     time_machine.move_to("2031-01-01T12:00Z")
     administrator.force_login(me())
     program = builders.account(ANALYST)
@@ -281,7 +281,7 @@ def test_token_is_recorded_when_it_is_made_in_the_admin_and_when_it_is_revoked(a
     assert not LogEntry.objects.exists()  # it would name them by their digests
 
 
-def test_expired_token_that_is_cleared_away_is_recorded_as_that(time_machine):
+def test_removal_of_an_expired_token_is_recorded(time_machine):
     time_machine.move_to("2031-01-01T12:00Z")
     program = builders.account(ANALYST)
     _, text = make_token(program, timedelta(days=1), "a test")
@@ -307,7 +307,7 @@ def test_trail_never_holds_a_password_a_token_or_a_digest(administrator):
             assert secret not in kept
 
 
-def test_change_and_record_are_one_transaction(monkeypatch):
+def test_change_and_record_share_a_transaction(monkeypatch):
     account = builders.account(ANALYST, password=PASSWORD)
     start = last()
 
@@ -331,7 +331,7 @@ def test_change_and_record_are_one_transaction(monkeypatch):
 
 
 @pytest.mark.usefixtures("committed")
-def test_change_without_a_transaction_around_it_is_undone_when_its_record_fails(monkeypatch):
+def test_change_is_rolled_back_if_its_record_fails(monkeypatch):
     account = builders.account(password=PASSWORD)
     monkeypatch.setattr("fintrack.accounts.record", lambda *args: 1 / 0)
     account.set_password(OWN)
@@ -344,13 +344,13 @@ def test_change_without_a_transaction_around_it_is_undone_when_its_record_fails(
     assert not AuthToken.objects.exists()
 
 
-def test_account_that_the_trail_names_cannot_be_deleted():
+def test_account_with_records_in_the_trail_cannot_be_deleted():
     account = builders.account()
     with pytest.raises(ProtectedError):
         account.delete()
 
 
-def test_history_of_an_account_is_its_part_of_the_trail(administrator):
+def test_history_of_an_account_shows_its_records_in_the_trail(administrator):
     olena, other = builders.account(EDITOR, first_name="Olena"), builders.account(ANALYST)
     shown = words(administrator.get(f"/admin/auth/user/{olena.pk}/history/", follow=True))
     assert "first_name: – → Olena" in shown
@@ -361,7 +361,7 @@ def test_history_of_an_account_is_its_part_of_the_trail(administrator):
     assert there == f"{LIST}?about__id__exact={olena.pk}"
 
 
-def test_trail_is_filtered_by_account_by_whom_and_action(administrator):
+def test_trail_is_filtered_by_account_actor_and_action(administrator):
     olena = builders.account(EDITOR, password=PASSWORD)
     administrator.post(f"/admin/auth/user/{olena.pk}/password/", passwords(OWN))
     for query, found in (
@@ -390,7 +390,7 @@ def test_two_administrators_do_not_overwrite_each_other(administrator):
     assert olena.groups.get() == role(ANALYST)
 
 
-def test_account_and_token_whose_form_is_sent_twice_are_made_once(administrator):
+def test_account_or_token_form_sent_twice_is_stored_once(administrator):
     fields = sent_back(html(administrator.get("/admin/auth/user/add/"))) | passwords(
         PASSWORD, username="olena"
     )
@@ -416,7 +416,7 @@ def used() -> datetime | None:
     return TokenNote.objects.get().last_used
 
 
-def test_token_keeps_the_hour_of_its_last_use_with_one_write_an_hour(time_machine):
+def test_last_use_of_a_token_is_written_once_an_hour(time_machine):
     time_machine.move_to("2031-01-01T12:34Z", tick=False)
     _, text = make_token(builders.account(ANALYST), timedelta(days=1), "a test")
     assert used() is None
@@ -438,7 +438,7 @@ def test_token_keeps_the_hour_of_its_last_use_with_one_write_an_hour(time_machin
 
 @pytest.mark.usefixtures("committed")
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="elsewhere nobody writes that row but this")
-def test_request_neither_waits_nor_fails_while_another_writes():
+def test_request_does_not_wait_for_the_last_use_written_by_another():
     _, text = make_token(builders.account(ANALYST), timedelta(days=1), "a test")
     began, done = threading.Event(), threading.Event()
 
@@ -464,7 +464,7 @@ def test_request_neither_waits_nor_fails_while_another_writes():
     assert used()
 
 
-def test_list_of_tokens_shows_who_made_them_what_for_and_their_last_use(administrator, time_machine):
+def test_list_of_tokens_shows_maker_purpose_and_last_use(administrator, time_machine):
     time_machine.move_to("2031-01-01T12:34Z")
     administrator.force_login(me())
     program = builders.account(ANALYST)
@@ -492,7 +492,7 @@ def test_list_of_tokens_shows_who_made_them_what_for_and_their_last_use(administ
 # Failed sign-ins
 
 
-def test_failed_sign_ins_are_shown_and_unlocked(administrator, time_machine):
+def test_administrator_sees_and_unlocks_failed_sign_ins(administrator, time_machine):
     time_machine.move_to("2031-01-01T12:00Z", tick=False)
     administrator.force_login(me())
     account = builders.account(EDITOR, password=PASSWORD)
@@ -532,7 +532,7 @@ def test_failed_sign_ins_are_shown_and_unlocked(administrator, time_machine):
     assert sign_in(account.username, client=here).get("/").status_code == 200
 
 
-def test_administrator_neither_sees_nor_lifts_the_lock_of_a_superuser(administrator):
+def test_administrator_cannot_see_or_unlock_failed_sign_ins_of_a_superuser(administrator):
     root = User.objects.create_superuser("root", password=PASSWORD)
     for _ in range(5):
         sign_in(root.username, "wrong", Client(REMOTE_ADDR="10.0.0.1"))
@@ -546,7 +546,7 @@ def test_administrator_neither_sees_nor_lifts_the_lock_of_a_superuser(administra
     assert FailedSignIn.objects.count() == 0
 
 
-def test_lock_ends_when_the_list_says(administrator, time_machine):
+def test_lock_ends_at_the_listed_time(administrator, time_machine):
     time_machine.move_to("2031-01-01T12:00Z", tick=False)
     account = builders.account(EDITOR, password=PASSWORD)
     for agent in ("Firefox", "Chromium"):
@@ -559,7 +559,7 @@ def test_lock_ends_when_the_list_says(administrator, time_machine):
     assert sign_in(account.username).get("/").status_code == 200
 
 
-def test_name_that_no_account_has_stays_out_of_the_trail(administrator):
+def test_unknown_name_stays_out_of_the_trail(administrator):
     sign_in("my secret password", "x")
     start = last()
     administrator.post(SIGN_INS, {"action": "unlock", "_selected_action": [FailedSignIn.objects.get().pk]})
@@ -568,7 +568,7 @@ def test_name_that_no_account_has_stays_out_of_the_trail(administrator):
     ]
 
 
-def test_axes_reset_is_recorded_and_a_sign_in_that_clears_failures_is_not():
+def test_axes_reset_is_recorded_but_a_successful_sign_in_is_not():
     account = builders.account(EDITOR, password=PASSWORD)
     sign_in(account.username, "wrong")
     start = last()
@@ -581,7 +581,7 @@ def test_axes_reset_is_recorded_and_a_sign_in_that_clears_failures_is_not():
     ]
 
 
-def test_editor_sees_neither_the_trail_nor_sign_ins_nor_tokens(editor):
+def test_editor_cannot_see_the_trail_sign_ins_or_tokens(editor):
     shown = words(editor.get("/admin/"))
     for name in ("Changes of accounts", "Failed sign-ins", "History of failed sign-ins", "Tokens"):
         assert name not in shown
@@ -607,7 +607,7 @@ def hashed(settings) -> list[str]:
     return CountingHasher.hashed
 
 
-def test_address_that_guesses_names_is_refused_before_a_password_is_hashed(hashed, time_machine):
+def test_too_many_sign_ins_are_refused_before_hashing_a_password(hashed, time_machine):
     time_machine.move_to("2031-01-01T12:00:48Z", tick=False)
     account = builders.account(ANALYST, password=PASSWORD)
     hashed.clear()
@@ -631,7 +631,7 @@ def test_address_that_guesses_names_is_refused_before_a_password_is_hashed(hashe
     assert guess(account.username, PASSWORD).status_code == 302
 
 
-def test_right_sign_ins_of_an_office_count_too(time_machine):
+def test_successful_sign_ins_count_towards_the_limit(time_machine):
     time_machine.move_to("2031-01-01T12:00Z", tick=False)
     name = builders.account(ANALYST, password=PASSWORD).username
     fields = {"username": name, "password": PASSWORD}
@@ -639,7 +639,7 @@ def test_right_sign_ins_of_an_office_count_too(time_machine):
     assert answers == [302] * 20 + [429]
 
 
-def test_old_password_is_not_guessed_and_is_not_hashed_then(hashed, time_machine):
+def test_too_many_password_changes_are_refused_before_hashing(hashed, time_machine):
     time_machine.move_to("2031-01-01T12:10Z", tick=False)
     mine, others = Client(), Client()
     account = builders.account(EDITOR, password=PASSWORD)
@@ -660,7 +660,7 @@ def test_old_password_is_not_guessed_and_is_not_hashed_then(hashed, time_machine
     assert change_own(mine, PASSWORD, OWN)["Location"] == "/"
 
 
-def test_admin_has_no_second_form_to_guess_the_old_password_in(editor):
+def test_admin_has_no_other_form_to_change_ones_own_password(editor):
     fields = {"old_password": "guess", "new_password1": OWN, "new_password2": OWN}
     assert editor.post("/admin/password_change/", fields)["Location"] == "/accounts/password/"
 
@@ -675,7 +675,7 @@ def history(client: Client, query: str = "") -> list[tuple]:
     ]
 
 
-def test_every_failure_is_kept_and_found_by_name_address_and_day(administrator, time_machine):
+def test_failures_are_kept_and_searched_by_name_address_and_day(administrator, time_machine):
     time_machine.move_to("2031-01-01T12:00Z", tick=False)
     here = Client(REMOTE_ADDR="10.0.0.1", headers={"user-agent": "Firefox"})
     for _ in range(6):
@@ -694,7 +694,7 @@ def test_every_failure_is_kept_and_found_by_name_address_and_day(administrator, 
     assert "Firefox" in words(administrator.get(f"{HISTORY}?q=anna"))
 
 
-def test_attempts_beyond_the_limit_leave_one_trace_a_minute(administrator, time_machine):
+def test_attempts_beyond_the_limit_are_recorded_once_a_minute(administrator, time_machine):
     time_machine.move_to("2031-01-01T12:00Z", tick=False)
     administrator.force_login(me())
     for _ in range(2):
@@ -715,7 +715,7 @@ def test_administrator_does_not_see_failures_of_a_superuser(administrator):
     assert [each[1] for each in history(administrator)] == ["anna", "root"]
 
 
-def test_failures_are_forgotten_after_90_days(time_machine):
+def test_failures_are_deleted_after_90_days(time_machine):
     time_machine.move_to("2031-01-01T12:00Z", tick=False)
     for number in range(101):
         AccessFailureLog.objects.create(username=f"name{number}", ip_address="10.0.0.1")
@@ -729,7 +729,7 @@ def test_failures_are_forgotten_after_90_days(time_machine):
     assert [each.username for each in SignInFailure.objects.order_by("pk")] == ["anna", "bohdan", "anna"]
 
 
-def test_names_that_were_tried_stay_out_of_the_log(caplog, time_machine):
+def test_log_never_has_attempted_names(caplog, time_machine):
     time_machine.move_to("2031-01-01T12:00Z", tick=False)
     caplog.set_level("INFO")
     for number in range(21):
@@ -742,7 +742,7 @@ def test_names_that_were_tried_stay_out_of_the_log(caplog, time_machine):
 # Accounts to choose from
 
 
-def test_accounts_to_choose_from_come_in_order_of_name(administrator):
+def test_accounts_to_choose_from_are_sorted_by_name(administrator):
     names = ["petro", "anna", "olena", "bohdan"]
     for name in names:
         User.objects.create_user(name)
@@ -771,7 +771,7 @@ def newcomer(administrator) -> APIClient:
     return sign_in("olena")
 
 
-def test_new_account_changes_its_password_before_anything_else(newcomer):
+def test_new_account_must_change_its_password_first(newcomer):
     for address in ("/", "/admin/", "/admin/credits/credit/", "/reports/credits/", "/api/docs/"):
         assert newcomer.get(address)["Location"] == "/accounts/password/", address
     assert newcomer.post("/admin/credits/dictionary/add/", {"name": "x"})["Location"] == "/accounts/password/"
@@ -786,7 +786,7 @@ def test_new_account_changes_its_password_before_anything_else(newcomer):
     assert sign_in("olena", OWN).get("/").status_code == 200
 
 
-def test_api_refuses_the_session_until_then_and_takes_the_token(newcomer):
+def test_until_then_the_api_refuses_the_session_but_accepts_tokens(newcomer):
     for method, address in (("get", YEAR), ("get", "/year_performance?year=2021"), ("post", "/plans_insert")):
         answer = getattr(newcomer, method)(address)
         assert answer.status_code == 403
@@ -798,7 +798,7 @@ def test_api_refuses_the_session_until_then_and_takes_the_token(newcomer):
     assert newcomer.get(YEAR, headers={"authorization": f"Token {text}"}).status_code == 200
 
 
-def test_newcomer_can_sign_out(newcomer):
+def test_account_that_must_change_its_password_can_sign_out(newcomer):
     assert newcomer.post("/accounts/logout/")["Location"] == "/accounts/login/"
     assert newcomer.get("/")["Location"] == "/accounts/login/?next=/"
 
@@ -818,13 +818,13 @@ def test_own_password_set_in_the_admin_need_not_be_changed(administrator):
     assert sign_in(mine.username, OWN).get("/admin/").status_code == 200
 
 
-def test_account_without_a_password_has_none_to_change(administrator):
+def test_account_without_a_password_need_not_change_it(administrator):
     administrator.post("/admin/auth/user/add/", {"username": "program", "usable_password": "false"})
     assert User.objects.filter(username="program").exists()
     assert not PasswordDue.objects.exists()
 
 
-def test_password_of_a_command_is_no_reason(capfd, tmp_path):
+def test_password_set_by_a_command_need_not_be_changed(capfd, tmp_path):
     call_command("first_run", "--data", builders.files(tmp_path))
     assert not PasswordDue.objects.exists()
     account = builders.account(password=make_password(None))

@@ -50,7 +50,7 @@ def book(size: int) -> None:
 
 
 @pytest.mark.parametrize("table", LISTS)
-def test_list_asks_as_much_for_many_rows_as_for_few(editor, table):
+def test_number_of_queries_of_a_list_does_not_grow_with_the_rows(editor, table):
     def asked() -> int:
         with CaptureQueriesContext(
             connection,
@@ -77,13 +77,13 @@ def test_list_asks_as_much_for_many_rows_as_for_few(editor, table):
         ("plans/plan/", ["Sum 3 000.00"]),
     ],
 )
-def test_list_shows_the_totals_of_all_its_pages(editor, address, expected):
+def test_list_shows_totals_of_all_pages(editor, address, expected):
     book(3)
     shown = words(editor.get(f"/admin/{address}"))
     assert re.findall(r"(?:Body|Interest|Sum) [\d ]+\.\d\d", shown) == expected
 
 
-def test_list_counts_and_adds_up_only_so_far(editor, monkeypatch):
+def test_list_counts_and_adds_up_at_most_so_many_rows(editor, monkeypatch):
     monkeypatch.setattr(book_admin, "COUNTED", 2)
     book(3)
     shown = words(editor.get("/admin/credits/payment/"))
@@ -147,7 +147,7 @@ def test_changes_are_found_by_who_made_them(editor, client_as, query):
     assert [(change.account, change.fields["name"]) for change in found] == [(other, [None, "пеня"])]
 
 
-def test_credit_to_choose_is_not_hidden_by_those_of_the_same_amount(editor):
+def test_autocomplete_does_not_search_credits_by_amount(editor):
     builders.credit(body=1500, borrower=builders.borrower(login="a500"))
     builders.credit(pk=1500)
     address = "/admin/autocomplete/?app_label=credits&model_name=payment&field_name=credit&term=1500"
@@ -155,7 +155,7 @@ def test_credit_to_choose_is_not_hidden_by_those_of_the_same_amount(editor):
     assert editor.get("/admin/credits/credit/?q=1500").context["cl"].result_count == 2
 
 
-def test_wrong_day_of_a_filter_is_said_and_nothing_is_shown(editor):
+def test_invalid_day_in_a_filter_is_reported_and_shows_no_rows(editor):
     book(3)
     response = editor.get("/admin/credits/credit/?issuance_date__gte=05/06/2021&state=overdue")
     assert response.context["cl"].result_count == 0
@@ -170,7 +170,7 @@ def test_wrong_day_of_a_filter_is_said_and_nothing_is_shown(editor):
     )  # of three filters, the search
 
 
-def test_years_months_and_days_that_have_a_payment_are_offered(editor):
+def test_date_hierarchy_offers_years_months_and_days_with_payments(editor):
     credit = builders.credit("2019-01-01")
     for day in ("2019-12-31", "2021-01-31", "2021-02-01", "2021-02-28", "2021-02-28", "2021-12-31"):
         builders.payment(credit, day, 1)
@@ -186,7 +186,7 @@ def test_years_months_and_days_that_have_a_payment_are_offered(editor):
     assert offered("payment_date__year=2021&payment_date__month=2") == ["February 1", "February 28"]
 
 
-def test_page_of_a_borrower_shows_their_credits(editor):
+def test_borrower_page_shows_their_credits(editor):
     credit = builders.credit("2021-06-01", "1234.5")
     page = html(editor.get(f"/admin/credits/borrower/{credit.borrower_id}/change/"))
     assert f"/admin/credits/credit/{credit.pk}/change/" in page
@@ -194,7 +194,7 @@ def test_page_of_a_borrower_shows_their_credits(editor):
     assert f"/admin/credits/credit/?borrower__id__exact={credit.borrower_id}" in page
 
 
-def test_page_of_a_credit_shows_its_latest_payments_to_be_changed(editor, monkeypatch):
+def test_credit_page_shows_its_latest_payments_for_editing(editor, monkeypatch):
     credit = builders.credit()
     for number in range(3):
         builders.payment(credit, "2021-06-05", number + 1)
@@ -240,14 +240,14 @@ def errors_at(response: Any) -> dict[str, list[str]]:
         ({"body": "-1"}, {"body": ["Expected an amount of 0.00 or more, at most 12 digits and 2 decimals."]}),
     ],
 )
-def test_rule_broken_by_a_credit_shows_at_the_field(editor, changed, errors):
+def test_errors_of_a_credit_are_shown_at_the_field(editor, changed, errors):
     credit = builders.credit("2021-06-01")
     builders.payment(credit, "2021-06-05", 1)
     response = editor.post(f"/admin/credits/credit/{credit.pk}/change/", form_of(credit) | changed)
     assert (response.status_code, errors_at(response)) == (200, errors)
 
 
-def test_rule_broken_by_a_payment_shows_at_the_field(editor):
+def test_errors_of_a_payment_are_shown_at_the_field(editor):
     credit = builders.credit("2021-06-01")
     fields = {"credit": credit.pk, "payment_date": "2021-05-31", "type": 1, "sum": 1}
     response = editor.post("/admin/credits/payment/add/", fields)
@@ -272,13 +272,13 @@ def test_rule_broken_by_a_payment_shows_at_the_field(editor):
         ("2021-06-02", "Expected the first day of a month."),
     ],
 )
-def test_rule_broken_by_a_plan_shows_at_the_month(editor, period, error):
+def test_errors_of_a_plan_are_shown_at_the_month(editor, period, error):
     builders.plan("2021-06", 3, 1)
     response = editor.post("/admin/plans/plan/add/", {"period": period, "category": 3, "sum": 5})
     assert errors_at(response) == {"period": [error]}
 
 
-def test_payment_over_what_is_owed_is_stored_with_a_warning(editor):
+def test_overpayment_is_stored_with_a_warning(editor):
     credit = builders.credit("2021-06-01", 100)
     fields = {"credit": credit.pk, "payment_date": "2021-06-05", "type": 1, "sum": "1100.5"}
     response = editor.post("/admin/credits/payment/add/", fields, follow=True)
@@ -288,7 +288,7 @@ def test_payment_over_what_is_owed_is_stored_with_a_warning(editor):
     assert Payment.objects.get().sum == Decimal("1100.50")
 
 
-def test_four_entries_that_all_rests_on_stay(administrator):
+def test_fixed_dictionary_entries_cannot_be_deleted(administrator):
     assert administrator.post("/admin/credits/dictionary/1/delete/", {"post": "yes"}).status_code == 403
     assert Dictionary.objects.filter(pk=1).exists()
 
@@ -374,7 +374,7 @@ def test_preview_says_which_sheet_was_read(editor, amount):
     assert "Read from the sheet “Sheet”." in words(response)
 
 
-def test_encoding_is_chosen_or_found_out_and_kept_until_the_import(editor):
+def test_encoding_is_chosen_or_detected_and_kept_until_the_import(editor):
     lines = "id,login,registration_date\n1,ЇЖАК,2021-01-01\n"
     for told, encoding, login in [("cp1251", "cp1251", "ЇЖАК"), ("koi8-u", "koi8-u", "ЇЖАК")]:
         response = preview(editor, "credits/borrower", "b.csv", lines.encode(encoding), encoding=told)
@@ -400,19 +400,19 @@ def test_encoding_is_chosen_or_found_out_and_kept_until_the_import(editor):
         ("x", ["month", "category_name", "sum"]),
     ],
 )
-def test_plans_are_read_by_the_columns_of_the_header(editor, header, columns):
+def test_header_decides_which_columns_of_plans_are_read(editor, header, columns):
     response = preview(editor, "plans/plan", "plans.csv", f"{header}\n1;2;3\n".encode())
     assert response.context["result"].columns == columns
 
 
-def test_import_form_of_plans_asks_for_no_columns_and_has_a_template_of_each(editor):
+def test_import_form_of_plans_has_a_template_for_each_set_of_columns(editor):
     text = html(editor.get("/admin/plans/plan/import/"))
     assert '<select name="resource"' not in text
     for number in (0, 1):
         assert f"template.csv?resource={number}" in text
 
 
-def test_faulty_import_says_where_and_what_and_stores_nothing(editor):
+def test_import_with_faults_lists_them_and_stores_nothing(editor):
     credit = builders.credit("2021-06-01")
     content = f"{PAYMENTS}1;{credit.pk};31.05.2021;1;5\r\n2;7777;x;3;0\r\n".encode()
     response = preview(editor, "credits/payment", "bad.csv", content)
@@ -440,12 +440,12 @@ def test_faulty_import_says_where_and_what_and_stores_nothing(editor):
         (PAYMENTS.encode(), "at least one row"),
     ],
 )
-def test_file_that_is_no_table_is_a_fault(editor, content, fault):
+def test_file_that_is_not_a_table_is_a_fault(editor, content, fault):
     response = preview(editor, "credits/payment", "odd.csv", content or b" ")
     assert fault in words(response)
 
 
-def test_book_that_changed_since_the_preview_is_checked_again(editor):
+def test_import_is_checked_again_if_the_book_changed_since_the_preview(editor):
     credit = builders.credit("2021-06-01")
     content = f"{PAYMENTS}1;{credit.pk};01.06.2021;1;5\r\n".encode()
     response = preview(editor, "credits/payment", "p.csv", content)
@@ -455,7 +455,7 @@ def test_book_that_changed_since_the_preview_is_checked_again(editor):
     assert Payment.objects.count() == 0
 
 
-def test_upload_that_is_gone_or_another_tables_is_said(editor):
+def test_missing_upload_or_upload_of_another_table_is_reported(editor):
     Upload.objects.create(key="a", table="credits.credit", columns=0, name="a", content=b"")
     for fields in ({}, {"upload": "../../etc/passwd"}, {"upload": "a"}):
         done = editor.post("/admin/credits/payment/process_import/", fields, follow=True)
@@ -463,7 +463,7 @@ def test_upload_that_is_gone_or_another_tables_is_said(editor):
     assert editor.get("/admin/credits/payment/process_import/").status_code == 405
 
 
-def test_large_file_is_told_about_load_data(editor, monkeypatch, settings):
+def test_error_of_a_large_file_names_load_data(editor, monkeypatch, settings):
     monkeypatch.setattr(book_admin, "MAX_BYTES", 10)
     response = preview(editor, "credits/payment", "p.csv", b"x" * 11)
     assert "manage.py load_data takes larger ones." in words(response)
@@ -472,7 +472,7 @@ def test_large_file_is_told_about_load_data(editor, monkeypatch, settings):
     assert preview(editor, "credits/payment", "p.csv", b"x" * 200).status_code == 413
 
 
-def test_plans_are_uploaded_in_the_three_columns_of_the_api_too(editor):
+def test_plans_can_be_uploaded_with_the_columns_of_the_api(editor):
     content = "month,category_name,sum\n2031-01-01,Видача,10\n2031-01-01,збір,20\n".encode()
     response = preview(editor, "plans/plan", "plans.csv", content)
     assert "2031-01-01 видача 10.00" in words(response)
@@ -494,7 +494,7 @@ FORMATS = {"csv": "0", "xlsx": "1"}
 
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("table", LISTS)
-def test_export_comes_back_unchanged(editor, table, kind):
+def test_export_can_be_imported_unchanged(editor, table, kind):
     book(2)
     builders.credit(borrower=builders.borrower(login="=1+1"), actual_return_date=date(2021, 6, 3))
     builders.borrower(login="'@x")
@@ -505,7 +505,7 @@ def test_export_comes_back_unchanged(editor, table, kind):
     assert (counts.new, counts.changed, counts.unchanged) == (0, 0, model[table].objects.count())
 
 
-def test_export_keeps_to_filter_and_selection_and_neutralises_formulas(editor):
+def test_export_follows_filter_and_selection_and_neutralises_formulas(editor):
     first = builders.borrower(login="=1+1", registration_date=date(2021, 1, 1))
     second = builders.borrower(login="anna", registration_date=date(2022, 1, 1))
     filtered = editor.post(
@@ -527,7 +527,7 @@ def test_export_keeps_to_filter_and_selection_and_neutralises_formulas(editor):
     ]
 
 
-def test_template_is_a_file_with_the_header_alone(editor):
+def test_template_has_only_the_header(editor):
     text = body(editor.get("/admin/plans/plan/template.csv?resource=1")).decode()
     assert text == "\ufeffmonth,category_name,sum\r\n"
     book_ = load_workbook(BytesIO(body(editor.get("/admin/credits/payment/template.xlsx"))))
@@ -542,7 +542,7 @@ def cells(response: Any) -> dict[str, str]:
     return {name: value for name, value in sent_back(html(response)).items() if re.search(r"\d-\d+$", name)}
 
 
-def test_year_is_saved_as_a_whole_beside_the_year_before(editor):
+def test_year_form_shows_the_year_before_and_saves_all_plans(editor):
     builders.plan("2021-01", 3, 100)
     builders.plan("2021-02", 3, 200)
     builders.plan("2020-01", 3, "90.5")
@@ -569,7 +569,7 @@ def test_year_is_saved_as_a_whole_beside_the_year_before(editor):
     assert Plan.objects.count() == 3
 
 
-def test_cell_that_somebody_else_has_changed_meanwhile_is_not_overwritten(editor):
+def test_plan_changed_by_somebody_else_meanwhile_is_not_overwritten(editor):
     plan = builders.plan("2021-01", 3, 100)
     other = builders.plan("2021-02", 3, 100)
     sent = cells(editor.get("/admin/plans/plan/year/2021/"))
@@ -585,7 +585,7 @@ def test_cell_that_somebody_else_has_changed_meanwhile_is_not_overwritten(editor
 # Accounts and tokens
 
 
-def test_administrator_makes_an_account_with_a_role(administrator):
+def test_administrator_creates_an_account_with_a_role(administrator):
     roles = {group.name: group.pk for group in Group.objects.all()}
     fields = {
         "username": "olena",
@@ -603,7 +603,7 @@ def test_administrator_makes_an_account_with_a_role(administrator):
     assert client.get("/admin/")["Location"] == "/accounts/password/"  # test_accounts.py goes on from here
 
 
-def test_nobody_is_raised_above_administrator(administrator):
+def test_administrator_cannot_grant_more_than_the_administrator_role(administrator):
     other = builders.account(EDITOR)
     above = Group.objects.create(name="Above")
     fields = {"username": other.username, "is_active": "on", "is_superuser": "on", "is_staff": "on"}
@@ -614,7 +614,7 @@ def test_nobody_is_raised_above_administrator(administrator):
     assert "groups" in errors_at(refused)
 
 
-def test_superuser_is_out_of_an_administrators_reach(administrator):
+def test_administrator_cannot_see_or_change_a_superuser(administrator):
     root = User.objects.create_superuser("root", password="a long password")
     assert "root" not in words(administrator.get("/admin/auth/user/"))
     assert administrator.get(f"/admin/auth/user/{root.pk}/change/").status_code == 302
@@ -627,7 +627,7 @@ def test_superuser_is_out_of_an_administrators_reach(administrator):
     assert root.check_password("a long password")
 
 
-def test_administrator_changes_neither_their_own_role_nor_switches_themselves_off(administrator):
+def test_administrator_cannot_change_their_own_role_or_deactivate_themselves(administrator):
     me = User.objects.get(groups__name=ADMINISTRATOR)
     administrator.post(f"/admin/auth/user/{me.pk}/change/", {"username": me.username, "groups": []})
     me.refresh_from_db()
@@ -663,7 +663,7 @@ def test_token_is_shown_once_works_expires_and_is_revoked(administrator, time_ma
 # Signing in
 
 
-def test_wrong_passwords_lock_the_name_out_at_that_address_for_a_while(time_machine):
+def test_wrong_passwords_lock_a_name_for_an_address_temporarily(time_machine):
     time_machine.move_to("2031-01-01T12:00Z")
     account = builders.account(EDITOR, password="a long password")
 
@@ -683,7 +683,7 @@ def test_wrong_passwords_lock_the_name_out_at_that_address_for_a_while(time_mach
     assert sign_in("a long password").status_code == 302
 
 
-def test_entry_follows_the_role_at_once_and_not_is_staff(client):
+def test_entry_follows_the_current_role_and_ignores_is_staff(client):
     account = builders.account(ANALYST, is_staff=True)
     client.force_login(account)
     assert client.get("/admin/").status_code == 403
@@ -693,7 +693,7 @@ def test_entry_follows_the_role_at_once_and_not_is_staff(client):
     assert client.get("/admin/").status_code == 403
 
 
-def test_dashboard_shows_the_state_of_the_book_and_its_last_imports(editor):
+def test_dashboard_shows_counts_and_the_latest_imports(editor):
     book(2)
     preview(editor, "credits/payment", "bad.csv", b"x")
     shown = words(editor.get("/admin/"))

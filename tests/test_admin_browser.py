@@ -106,7 +106,7 @@ def upload(page: Page, table: str, name: str, content: bytes) -> None:
     page.set_input_files("[name=import_file]", {"name": name, "mimeType": "text/csv", "buffer": content})
 
 
-def test_editor_adds_a_credit_and_payments_and_reads_which_rules_are_broken(page):
+def test_editor_adds_a_credit_and_payments_and_sees_errors(page):
     assert figures(page, "2021-06")[:1] == ["0.00"]
     page.goto("/admin/credits/borrower/add/")
     page.fill("[name=login]", "anna")
@@ -156,7 +156,7 @@ def test_editor_adds_a_credit_and_payments_and_reads_which_rules_are_broken(page
     expect(page.locator("#change-history")).to_contain_text("issuance_date: – → 2021-06-10")
 
 
-def test_editor_picks_a_day_in_the_calendar_and_types_one_as_in_a_file(page):
+def test_editor_picks_a_day_in_the_calendar_or_types_it(page):
     credit = builders.credit("2021-01-01", 5000)
     page.goto(f"/admin/credits/credit/{credit.pk}/change/")
     page.click(".field-actual_return_date .date-icon")
@@ -264,7 +264,7 @@ def test_editor_loads_a_workbook_of_plans_and_fills_the_year(page):
     expect(page.locator("tbody")).not_to_contain_text("1 200.00")
 
 
-def test_of_two_editors_neither_undoes_the_others_work(page, live_server):
+def test_two_editors_do_not_overwrite_each_other(page, live_server):
     """Each in a browser of their own, with the same credit open."""
     credit = builders.credit("2021-06-01", 1000, percent=50)
     payment = builders.payment(credit, "2021-06-05", 511)
@@ -372,7 +372,7 @@ def whole_book(committed) -> None:
     )
 
 
-def test_every_page_is_accessible_and_fits_in_light_and_dark_on_a_desk_and_a_phone(whole_book, page, client):
+def test_every_page_is_accessible_and_fits_in_every_theme_and_width(whole_book, page, client):
     administrator = sign_in(page, ADMINISTRATOR)
     upload(page, "credits/borrower", "bad.csv", b"id;login;registration_date\nx;;99.06.2021")
     page.click("input[value=Preview]")
@@ -398,7 +398,7 @@ def test_every_page_is_accessible_and_fits_in_light_and_dark_on_a_desk_and_a_pho
     assert not found, "\n".join(found)
 
 
-def test_what_is_added_begins_at_its_first_field_and_each_field_has_its_name(whole_book, page):
+def test_add_pages_focus_the_first_field_and_label_every_field(whole_book, page):
     page.goto("/admin/credits/borrower/add/")
     expect(page.locator("[name=login]")).to_be_focused()
     page.goto("/admin/credits/credit/add/")

@@ -76,11 +76,11 @@ class TestParameters:
             pytest.param(f"?year={'9' * 5000}", "9" * 5000, id="5000 digits"),
         ],
     )
-    def test_a_year_that_is_none(self, analyst, prefix, query, found):
+    def test_an_invalid_year_is_a_fault(self, analyst, prefix, query, found):
         assert faults(analyst.get(f"{prefix}/year_performance{query}")) == [("year", found, A_YEAR)]
 
     @pytest.mark.parametrize("year", [1900, 2999])
-    def test_the_first_and_the_last_year(self, analyst, year):
+    def test_the_first_and_the_last_year_are_accepted(self, analyst, year):
         assert analyst.get(f"/year_performance?year={year}").json() == []
 
     @prefixes
@@ -100,16 +100,16 @@ class TestParameters:
             ("?check_date=10000-01-01", "10000-01-01"),
         ],
     )
-    def test_a_date_that_is_none(self, analyst, prefix, query, found):
+    def test_an_invalid_date_is_a_fault(self, analyst, prefix, query, found):
         assert faults(analyst.get(f"{prefix}/plans_performance{query}")) == [("check_date", found, A_DATE)]
 
     @pytest.mark.parametrize("day", ["0001-01-01", "2020-02-29", "9999-12-31"])
-    def test_dates_of_all_times(self, analyst, day):
+    def test_dates_far_in_the_past_and_future_are_accepted(self, analyst, day):
         assert analyst.get(f"/plans_performance?check_date={day}").json() == []
 
     @prefixes
     @pytest.mark.parametrize("found", ["abc", "0", "-1", "1.5", "1,000", "0x1", "null", "1;"])
-    def test_an_id_that_is_none(self, analyst, prefix, found):
+    def test_an_invalid_id_is_a_fault(self, analyst, prefix, found):
         assert faults(analyst.get(f"{prefix}/user_credits/{found}")) == [("user_id", found, AN_ID)]
 
     @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ class TestParameters:
             ("/user_credits/1?month=6", "user_id"),
         ],
     )
-    def test_a_parameter_that_is_not_known(self, book, analyst, address, known):
+    def test_an_unknown_parameter_is_a_fault(self, book, analyst, address, known):
         ((parameter, found, expected),) = faults(analyst.get(address))
         assert (parameter, found) == ("month", "6")
         start, names = expected.split(": ")
@@ -139,10 +139,10 @@ class TestParameters:
             ("/user_credits/1?user_id=2", ("user_id", "2, 1", "one value")),
         ],
     )
-    def test_a_parameter_given_twice(self, book, analyst, address, fault):
+    def test_a_repeated_parameter_is_a_fault(self, book, analyst, address, fault):
         assert faults(analyst.get(address)) == [fault]
 
-    def test_every_fault_at_once(self, analyst):
+    def test_all_faults_are_listed_at_once(self, analyst):
         found = faults(analyst.get("/year_performance?Year=2021&year=2021&year=x&page=2"))
         assert [fault[:2] for fault in found] == [
             ("Year", "2021"),
@@ -151,11 +151,11 @@ class TestParameters:
             ("year", "x"),
         ]
 
-    def test_names_and_values_are_given_back_as_they_came(self, analyst):
+    def test_faults_repeat_names_and_values_exactly(self, analyst):
         address = "/year_performance?year=%3Cscript%3E%22%D1%80%D1%96%D0%BA%F0%9F%92%B0"
         assert faults(analyst.get(address)) == [("year", '<script>"рік💰', A_YEAR)]
 
-    def test_more_parameters_than_are_read(self, analyst):
+    def test_too_many_parameters_are_refused(self, analyst):
         query = "&".join(f"p{number}=1" for number in range(1001))
         assert problem(analyst.get(f"/year_performance?{query}"), 400, "Bad Request")
 
@@ -191,12 +191,12 @@ class TestAnswers:
         assert [(row["body"], row["percent"]) for row in credits_] == [(1000.1, 95)]
         assert isinstance(credits_[0]["is_closed"], bool)
 
-    def test_letters_are_sent_as_they_are_in_utf_8(self, book, analyst):
+    def test_text_is_sent_as_unescaped_utf_8(self, book, analyst):
         response = analyst.get("/plans_performance?check_date=2021-06-30")
         assert response["Content-Type"] == "application/json"
         assert '"category":"видача"' in response.content.decode()
 
-    def test_what_is_shown_is_kept_by_nobody_unasked(self, addresses, analyst):
+    def test_figures_are_sent_with_private_no_cache(self, addresses, analyst):
         for address in addresses:
             assert analyst.get(address)["Cache-Control"] == "private, no-cache"
 
@@ -208,7 +208,7 @@ class TestAnswers:
             for name in ("Content-Type", "Cache-Control", "Allow"):
                 assert head.headers.get(name) == get.headers.get(name)
 
-    def test_head_of_what_is_wrong_is_wrong_too(self, analyst):
+    def test_head_of_a_wrong_request_has_the_same_status(self, analyst):
         assert analyst.head("/year_performance").status_code == 400
         assert analyst.head("/user_credits/404").status_code == 404
 
@@ -222,7 +222,7 @@ class TestAnswers:
             ("/plans_insert", {"POST", "OPTIONS"}),
         ],
     )
-    def test_options_tell_the_methods(self, editor, prefix, address, methods):
+    def test_options_lists_the_methods(self, editor, prefix, address, methods):
         response = editor.options(prefix + address)
         assert response.status_code == 200
         assert set(response["Allow"].split(", ")) == methods
@@ -239,13 +239,13 @@ class TestProblems:
         assert set(response["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
 
     @prefixes
-    def test_answers_come_in_json_alone(self, addresses, analyst, prefix):
+    def test_an_unsupported_accept_header_is_406(self, addresses, analyst, prefix):
         for address in addresses:
             response = analyst.get(prefix + address, headers={"Accept": "application/xml"})
             problem(response, 406, "Not Acceptable")
 
     @pytest.mark.parametrize("accept", ["*/*", "application/*", "application/json", "text/html,*/*;q=0.1"])
-    def test_whoever_takes_json_gets_it(self, addresses, analyst, accept):
+    def test_any_accept_header_that_allows_json_gets_json(self, addresses, analyst, accept):
         for address in addresses:
             response = analyst.get(address, headers={"Accept": accept})
             assert (response.status_code, response["Content-Type"]) == (200, "application/json")
@@ -264,24 +264,24 @@ class TestProblems:
     @pytest.mark.parametrize(
         "address", ["/year_performance?year=x", "/plans_performance", "/user_credits/1", "/plans_insert"]
     )
-    def test_without_credentials_nothing_is_said_of_the_request(self, prefix, address):
+    def test_without_credentials_parameters_are_not_checked(self, prefix, address):
         response = APIClient().get(prefix + address)
         members = problem(response, 401, "Unauthorized")
         assert members == {"detail": "Authentication credentials were not provided."}
         assert response["WWW-Authenticate"] == "Token"
 
-    def test_an_unknown_address_is_hidden_from_strangers_too(self):
+    def test_an_unknown_address_is_401_without_credentials(self):
         problem(APIClient().get("/api/v1/nothing"), 401, "Unauthorized")
 
     @prefixes
     @pytest.mark.parametrize(
         "address", ["/year_performance?year=2021", "/plans_performance?check_date=x", "/user_credits/1"]
     )
-    def test_without_a_role_there_are_no_figures(self, book, stranger, prefix, address):
+    def test_an_account_without_a_role_gets_no_figures(self, book, stranger, prefix, address):
         members = problem(stranger.get(prefix + address), 403, "Forbidden")
         assert members == {"detail": "You do not have permission to perform this action."}
 
-    def test_problems_are_json_that_any_reader_understands(self, analyst):
+    def test_problems_are_valid_json(self, analyst):
         text = analyst.get("/year_performance").content
         assert json.loads(text) == {
             "type": "about:blank",

@@ -30,7 +30,7 @@ def status(client, token: str) -> int:
     return client.get("/year_performance?year=2021", headers={"authorization": f"Token {token}"}).status_code
 
 
-def test_token_is_alone_on_standard_output_and_works(api_token, client):
+def test_only_the_token_is_printed_and_it_works(api_token, client):
     output = api_token("program", "--role", "analyst")
     assert output == f"{output.strip()}\n"
     assert output.strip().isalnum()
@@ -38,7 +38,7 @@ def test_token_is_alone_on_standard_output_and_works(api_token, client):
 
 
 @pytest.mark.parametrize("role", ["analyst", "editor", "administrator"])
-def test_new_account_has_the_role_alone_and_no_password(api_token, client, role):
+def test_new_account_has_only_the_role_and_no_password(api_token, client, role):
     api_token("program", "--role", role)
     account = User.objects.get()
     assert account.username == "program"
@@ -61,7 +61,7 @@ def test_account_of_a_person_keeps_its_password(api_token, client):
 
 
 @pytest.mark.parametrize("role", [ANALYST, ""])
-def test_another_role_than_the_account_has_is_an_error(api_token, role):
+def test_role_other_than_the_accounts_is_an_error(api_token, role):
     account = builders.account(role)
     with pytest.raises(CommandError, match="with another role than editor"):
         api_token(account.username, "--role", "editor")
@@ -69,7 +69,7 @@ def test_another_role_than_the_account_has_is_an_error(api_token, role):
     assert not account.groups.filter(name=EDITOR).exists()
 
 
-def test_account_that_may_do_more_than_the_role_is_an_error(api_token):
+def test_account_with_more_permissions_than_the_role_is_an_error(api_token):
     both = builders.account(ANALYST)
     both.groups.add(Group.objects.get(name=EDITOR))
     root = User.objects.create_superuser("root")
@@ -80,14 +80,14 @@ def test_account_that_may_do_more_than_the_role_is_an_error(api_token):
     assert not AuthToken.objects.exists()
 
 
-def test_account_that_is_switched_off_gets_no_token(api_token):
+def test_deactivated_account_gets_no_token(api_token):
     account = builders.account(ANALYST, is_active=False)
     with pytest.raises(CommandError, match="is deactivated: its tokens are refused"):
         api_token(account.username, "--role", "analyst")
 
 
 @pytest.mark.parametrize(("arguments", "days"), [([], 365), (["--days", "1"], 1), (["--days", "3650"], 3650)])
-def test_token_lasts_as_many_days_as_asked(api_token, arguments, days):
+def test_token_expires_after_the_given_days(api_token, arguments, days):
     api_token("program", "--role", "analyst", *arguments)
     token = AuthToken.objects.get()
     assert abs(token.expiry - token.created - timedelta(days=days)) < timedelta(seconds=10)
@@ -112,7 +112,7 @@ def test_role_must_be_one_of_the_three(api_token, arguments):
     [("", "cannot be blank"), ("two words", "only letters"), ("x" * 151, "at most 150 characters")],
     ids=["empty", "with a space", "too long"],
 )
-def test_name_that_cannot_be_is_explained(api_token, name, reason):
+def test_invalid_name_is_explained(api_token, name, reason):
     with pytest.raises(CommandError, match=reason):
         api_token(name, "--role", "analyst")
     assert not User.objects.exists()

@@ -121,7 +121,7 @@ def test_no_two_modules_import_each_other():
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the modules of a circle
 
 
-def test_top_level_holds_what_people_expect_to_find():
+def test_top_level_holds_only_expected_files():
     command = "git -c safe.directory=* ls-files -z --cached --others --exclude-standard"
     listed = subprocess.run(command.split(), cwd=PROJECT, capture_output=True, text=True, check=False)
     if listed.returncode:
@@ -143,7 +143,7 @@ def test_every_requirement_has_one_version(name):
     assert [str(one) for one in pinned if not re.fullmatch(r"==[\w.]+", str(one.specifier))] == []
 
 
-def test_what_the_requirements_bring_with_them_is_pinned_too():
+def test_dependencies_of_the_requirements_are_pinned_too():
     pinned = {canonicalize_name(one.name): one for one in requirements("requirements.txt")}
     needed = {
         canonicalize_name(needed.name)
@@ -190,13 +190,13 @@ def test_compose_keeps_data_in_volumes(compose):
     assert set(compose["volumes"]) == {"db", "redis"}
 
 
-def test_compose_answers_this_machine_alone(compose):
+def test_compose_publishes_its_port_on_this_machine_only(compose):
     assert [service["ports"] for service in compose["services"].values() if "ports" in service] == [
         ["127.0.0.1:${PORT:-8000}:8000"]
     ]
 
 
-def test_compose_holds_no_secret_and_starts_with_none_missing(compose):
+def test_compose_holds_no_secret_and_requires_each(compose):
     given = {
         f"{title}.{name}": value
         for title, service in compose["services"].items()
@@ -232,7 +232,7 @@ def test_example_environment_names_every_setting():
     assert read - set(example_names()) == set()
 
 
-def test_example_environment_names_all_that_compose_takes():
+def test_example_environment_names_every_variable_of_compose():
     taken = set(re.findall(r"\$\{(\w+)", (PROJECT / "docker-compose.yml").read_text()))
     assert "MYSQL_PASSWORD" in taken
     assert taken - set(example_names()) == set()

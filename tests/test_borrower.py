@@ -86,7 +86,7 @@ def test_each_credit_shows_what_is_paid_and_what_remains(borrower, analyst):
     ]
 
 
-def test_the_page_says_at_which_day_it_stands_and_lists_the_payments(borrower, analyst):
+def test_the_page_names_its_date_and_lists_the_payments(borrower, analyst):
     page = analyst.get(f"/reports/borrowers/{borrower.pk}/")
     html = page.content.decode()
     assert "What is owed today, 2021-07-01" in html
@@ -107,7 +107,7 @@ def test_the_page_says_at_which_day_it_stands_and_lists_the_payments(borrower, a
     }
 
 
-def test_what_is_dated_after_today_does_not_show_yet(borrower, analyst):
+def test_nothing_dated_after_today_counts(borrower, analyst):
     """Neither here nor in the list of borrowers: both say what is owed today."""
     overdue, running, _closed = borrower.credits.order_by("pk")
     builders.payment(overdue, "2021-07-01", "0.50")
@@ -141,7 +141,7 @@ def test_what_is_dated_after_today_does_not_show_yet(borrower, analyst):
         assert row.state == state
 
 
-def test_a_borrower_without_credits_looks_intended(analyst):
+def test_a_borrower_without_credits_has_a_page_that_says_so(analyst):
     page = analyst.get(f"/reports/borrowers/{builders.borrower().pk}/")
     assert page.status_code == 200
     assert "This borrower has no credits." in page.content.decode()
@@ -161,7 +161,7 @@ def test_an_unknown_borrower_is_404(analyst):
         ("0/", "Ensure this value is greater than or equal to 1."),
     ],
 )
-def test_a_page_that_is_asked_for_wrongly_says_what_is_wrong(analyst, address, error):
+def test_a_page_names_the_fault_of_a_wrong_parameter(analyst, address, error):
     page = analyst.get(f"/reports/borrowers/{address}")
     assert page.status_code == 400
     assert error in page.content.decode()
@@ -192,7 +192,7 @@ def test_a_page_shows_one_state_of_the_book(committed, client_as, borrower, monk
     assert len(made) == min(times, TRIES)
 
 
-def test_a_borrower_who_goes_while_the_page_is_made_is_404(committed, client_as, monkeypatch):
+def test_a_borrower_deleted_during_the_request_is_404(committed, client_as, monkeypatch):
     who = builders.borrower()
 
     def page_while_the_borrower_goes(rows, **params):

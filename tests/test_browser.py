@@ -189,7 +189,7 @@ def book(committed) -> dict[str, Borrower]:
     return people
 
 
-def test_from_the_overview_to_the_borrower(book, walked):
+def test_links_lead_from_the_overview_to_the_borrower(book, walked):
     """Overview, year, month, the credits and payments behind a figure, who they are of."""
 
     def walk(visitor: Visitor) -> None:
@@ -237,7 +237,7 @@ def test_from_the_overview_to_the_borrower(book, walked):
     walked(walk)
 
 
-def test_plans_from_month_end_to_month_end(book, walked):
+def test_plans_page_steps_from_month_end_to_month_end(book, walked):
     def walk(visitor: Visitor) -> None:
         visitor.go("/reports/plans-performance/?check_date=2021-06-20")
         visitor.sign_in()
@@ -305,7 +305,7 @@ def test_lists_are_searched_filtered_and_paged(book, walked):
     walked(walk)
 
 
-def test_what_is_not_there_looks_intended(book, walked):
+def test_pages_without_rows_say_so(book, walked):
     def walk(visitor: Visitor) -> None:
         visitor.go("/reports/year-performance/")
         visitor.sign_in()
@@ -345,7 +345,7 @@ def test_an_empty_book_says_so_on_every_page(walked):
     walked(walk)
 
 
-def test_sign_in_a_new_password_and_sign_out(walked):
+def test_person_signs_in_changes_the_password_and_signs_out(walked):
     def walk(visitor: Visitor) -> None:
         visitor.go("/reports/borrowers/")
         visitor.sign_in("a wrong one")
@@ -372,7 +372,7 @@ def test_sign_in_a_new_password_and_sign_out(walked):
     walked(walk)
 
 
-def test_error_pages(walked):
+def test_error_pages_explain_what_happened(walked):
     def walk(visitor: Visitor) -> None:
         visitor.go("/accounts/login/")
         visitor.page.context.clear_cookies()
@@ -396,7 +396,7 @@ def test_error_pages(walked):
     walked(walk)
 
 
-def test_too_many_attempts_to_sign_in(browser, live_server, committed, settings):
+def test_too_many_sign_ins_show_when_to_try_again(browser, live_server, committed, settings):
     rates = settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"] | {"sign_in": "1/day"}
     settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"DEFAULT_THROTTLE_RATES": rates}
     visitor = Visitor(browser, live_server.url)
@@ -409,7 +409,7 @@ def test_too_many_attempts_to_sign_in(browser, live_server, committed, settings)
     visitor.page.context.close()
 
 
-def test_an_account_without_a_role_is_told_so(walked):
+def test_an_account_without_a_role_is_told_to_ask_for_one(walked):
     def walk(visitor: Visitor) -> None:
         visitor.go("/")
         visitor.sign_in()
@@ -430,7 +430,7 @@ def test_an_account_without_a_role_is_told_so(walked):
         "/reports/user-credits/?user_id={anna}",
     ],
 )
-def test_every_figure_leads_to_rows_that_add_up_to_it(browser, live_server, book, address):
+def test_every_figure_links_to_rows_that_add_up_to_it(browser, live_server, book, address):
     visitor = Visitor(browser, live_server.url)
     visitor.go(address.format(anna=book["anna"].pk))
     visitor.sign_in()
@@ -463,7 +463,7 @@ def amounts(visitor: Visitor) -> list[Decimal]:
     return [Decimal(cell.replace("\u00a0", "")) for cell in cells]
 
 
-def test_a_fault_would_be_noticed(browser, live_server, committed):
+def test_the_checks_notice_faults(browser, live_server, committed):
     visitor = Visitor(browser, live_server.url)
     visitor.go("/accounts/login/")
     visitor.page.evaluate(

@@ -94,7 +94,7 @@ def test_the_second_answer_comes_from_the_cache_and_is_the_same(ask, address):
     assert len(first.json()) > 0
 
 
-def test_page_api_and_downloads_share_what_is_kept(ask):
+def test_page_api_and_downloads_share_a_cache_entry(ask):
     seen = [
         ask(address)["X-Cache"]
         for address in (
@@ -108,35 +108,35 @@ def test_page_api_and_downloads_share_what_is_kept(ask):
     assert seen == ["miss", "hit", "hit", "hit", "hit"]
 
 
-def test_an_answer_without_rows_is_kept_too(committed):
+def test_an_empty_report_is_cached_too(committed):
     assert [year(1999)[::2], year(1999)[::2]] == [([], False), ([], True)]
 
 
-def test_a_write_has_the_report_computed_anew(book):
+def test_a_write_makes_cached_reports_stale(book):
     assert (collected(year()), year().hit) == (Decimal("1007.30"), True)
     pay("5")
     answer = year()
     assert (collected(answer), answer.hit) == (Decimal("1012.30"), False)
 
 
-def test_renew_stamp_has_the_report_computed_anew(book):
+def test_renew_stamp_makes_cached_reports_stale(book):
     year()
     DataStamp.renew()
     assert not year().hit
 
 
-def test_other_parameters_are_another_question(book):
+def test_other_parameters_have_another_cache_entry(book):
     year(2021)
     assert not year(2022).hit
     assert year(2021).hit
 
 
-def test_reports_with_the_same_parameters_are_different_questions(book):
+def test_reports_with_the_same_parameters_have_separate_cache_entries(book):
     year()
     assert not get_or_compute(replace(year_performance.report, name="another"), {"year": 2021}).hit
 
 
-def test_another_day_is_another_question_where_today_matters(book):
+def test_reports_that_depend_on_today_are_computed_again_the_next_day(book):
     def overdue(day: str) -> list:
         with time_machine.travel(f"{day} 12:00 +0300"):
             params = user_credits.Params(QueryDict(f"user_id={book.borrower_id}")).checked()
@@ -151,13 +151,13 @@ def test_another_day_is_another_question_where_today_matters(book):
     ]
 
 
-def test_another_release_is_another_question(book, monkeypatch):
+def test_another_release_has_other_cache_entries(book, monkeypatch):
     year()
     monkeypatch.setattr(reports_cache, "RELEASE", "another")
     assert not year().hit
 
 
-def test_the_release_changes_with_any_line_of_the_reports_code(settings, tmp_path):
+def test_the_release_changes_with_any_line_of_the_code(settings, tmp_path):
     settings.BASE_DIR = tmp_path
     for app in ("credits", "plans", "reports"):
         (tmp_path / app).mkdir()
@@ -168,7 +168,7 @@ def test_the_release_changes_with_any_line_of_the_reports_code(settings, tmp_pat
     assert reports_cache.release() != before
 
 
-def test_the_key_of_a_question_differs_by_each_of_its_parts():
+def test_each_part_of_the_key_makes_a_different_key():
     report, params = year_performance.report, {"day": date(2021, 6, 1), "count": 1}
     keys = {
         key_of(report, params, "stamp"),
@@ -195,7 +195,7 @@ def test_the_key_of_a_question_differs_by_each_of_its_parts():
         "/reports/year-performance/?year=2021&format=xlsx",
     ],
 )
-def test_what_is_known_already_is_answered_304(ask, address, method):
+def test_a_matching_etag_gets_304(ask, address, method):
     first = ask(address, method)
     again = ask(address, method, **{"If-None-Match": first["ETag"]})
     assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
@@ -205,7 +205,7 @@ def test_what_is_known_already_is_answered_304(ask, address, method):
     assert (other.status_code, other["ETag"]) == (200, first["ETag"])
 
 
-def test_a_page_has_no_etag_for_it_also_shows_whose_it_is(ask):
+def test_a_page_has_no_etag_because_it_names_its_user(ask):
     assert "ETag" not in ask("/reports/year-performance/?year=2021")
 
 
@@ -214,12 +214,12 @@ def test_the_etag_is_not_the_key_in_the_cache(ask):
     assert etag.strip('"') not in year().key
 
 
-def test_each_form_of_an_answer_has_an_etag_of_its_own(ask):
+def test_each_format_has_its_own_etag(ask):
     tags = {ask(f"/year_performance?year=2021{kind}")["ETag"] for kind in ("", "&format=csv", "&format=xlsx")}
     assert len(tags) == 3
 
 
-def test_after_a_write_the_etag_known_is_of_the_past(ask):
+def test_a_write_makes_the_etag_stale(ask):
     first = ask("/year_performance?year=2021")
     pay("5")
     again = ask("/year_performance?year=2021", **{"If-None-Match": first["ETag"]})
@@ -235,7 +235,7 @@ def test_after_a_write_the_etag_known_is_of_the_past(ask):
         "/reports/year-performance/?year=2021",
     ],
 )
-def test_figures_are_kept_by_no_one_between_unasked(ask, address):
+def test_figures_are_never_stored_by_shared_caches(ask, address):
     for response in (ask(address), ask(address)):  # computed, and from the cache
         assert response["Cache-Control"] == "private, no-cache"
         assert {"Authorization", "Cookie"} <= set(response["Vary"].split(", "))
@@ -284,7 +284,7 @@ def exactly(rows: list) -> list:
 @pytest.mark.parametrize("report", REPORTS, ids=lambda report: report.name)
 @search(max_examples=25, deadline=None, database=None)
 @given(st.data())
-def test_rows_of_any_values_come_back_from_json_exactly(report, data):
+def test_rows_survive_json_exactly(report, data):
     rows = data.draw(rows_of(report.row))
     assert exactly(report.loaded(report.dumped(rows))) == exactly(rows)
 
@@ -298,7 +298,7 @@ def test_rows_of_any_values_come_back_from_json_exactly(report, data):
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_rows_from_the_cache_are_those_computed(book, report, params):
+def test_cached_rows_equal_computed_rows(book, report, params):
     params = {name: value or book.borrower_id for name, value in params.items()}
     computed, kept = get_or_compute(report, params), get_or_compute(report, params)
     assert (computed.hit, kept.hit) == (False, True)
@@ -331,7 +331,7 @@ COMPUTED = {
 
 
 @pytest.mark.parametrize("name", ADDRESSES)
-def test_a_kept_answer_takes_the_sign_in_and_the_stamp(ask, name):
+def test_a_cache_hit_queries_only_the_sign_in_and_the_stamp(ask, name):
     ask(ADDRESSES[name])
     with CaptureQueriesContext(connection) as captured:
         assert ask(ADDRESSES[name])["X-Cache"] == "hit"
@@ -339,13 +339,13 @@ def test_a_kept_answer_takes_the_sign_in_and_the_stamp(ask, name):
 
 
 @pytest.mark.parametrize("name", ADDRESSES)
-def test_a_computed_answer_adds_a_snapshot_and_the_reports_own_queries(ask, name):
+def test_a_cache_miss_adds_a_snapshot_and_the_reports_queries(ask, name):
     with CaptureQueriesContext(connection) as captured:
         assert ask(ADDRESSES[name])["X-Cache"] == "miss"
     assert tables(captured) == [*SESSION, *AT_ONE_STAMP, *COMPUTED[name], "COMMIT"]
 
 
-def test_a_kept_answer_for_a_program_takes_the_token_and_the_stamp(book, client):
+def test_a_cache_hit_with_a_token_queries_only_the_token_and_the_stamp(book, client):
     headers = {"Authorization": f"Token {token_for('program', ANALYST, date.resolution, 'a test')}"}
     client.get(ADDRESSES["year_performance"], headers=headers)
     with CaptureQueriesContext(connection) as captured:
@@ -353,7 +353,7 @@ def test_a_kept_answer_for_a_program_takes_the_token_and_the_stamp(book, client)
     assert (response["X-Cache"], tables(captured)) == ("hit", TOKEN + STAMP)
 
 
-def test_whoever_may_not_read_the_book_costs_no_more_than_the_sign_in(book, stranger):
+def test_a_refused_request_costs_no_more_queries_than_signing_in(book, stranger):
     with CaptureQueriesContext(connection) as captured:
         assert stranger.get(ADDRESSES["year_performance"]).status_code == 403
     assert tables(captured) == SESSION
@@ -396,7 +396,7 @@ class Held:
         return get_or_compute(self.report, {"year": 2021})
 
 
-def test_of_two_who_ask_at_once_one_computes(book, monkeypatch):
+def test_one_of_two_simultaneous_requests_computes(book, monkeypatch):
     held = Held()
     # The second one finds nothing, and that somebody computes: it waits.
     steered = SimpleNamespace(
@@ -413,7 +413,7 @@ def test_of_two_who_ask_at_once_one_computes(book, monkeypatch):
     assert exactly(second.rows) == exactly(first[0].rows)
 
 
-def test_whoever_waits_long_enough_computes_too(book, monkeypatch):
+def test_a_waiting_request_computes_once_its_patience_ends(book, monkeypatch):
     monkeypatch.setattr(reports_cache, "PATIENCE", 0.2)
     held = Held()
     thread, first = aside(held.ask)
@@ -429,7 +429,7 @@ def test_whoever_waits_long_enough_computes_too(book, monkeypatch):
     assert exactly(second.rows) == exactly(first[0].rows)
 
 
-def test_a_claim_that_nobody_lifts_delays_an_answer_by_the_patience_alone(book, monkeypatch):
+def test_an_abandoned_claim_delays_a_response_only_by_the_patience(book, monkeypatch):
     monkeypatch.setattr(reports_cache, "PATIENCE", 0.2)
     key = key_of(year_performance.report, {"year": 2021}, DataStamp.current())
     cache.set(f"{key}:computing", 1, timeout=60)
@@ -456,7 +456,7 @@ GARBAGE = [123, "text", "", "null", "{}", "[[1]]", '[["2021-06", 1, 2]]', {"a": 
 
 
 @pytest.mark.parametrize("garbage", GARBAGE, ids=repr)
-def test_garbage_under_the_key_is_not_an_answer(ask, garbage):
+def test_garbage_in_a_cache_entry_is_ignored(ask, garbage):
     expected = ask("/year_performance?year=2021").json()
     cache.set(year().key, garbage)
     response = ask("/year_performance?year=2021")
@@ -465,7 +465,7 @@ def test_garbage_under_the_key_is_not_an_answer(ask, garbage):
 
 @only_redis
 @pytest.mark.parametrize("garbage", [b"\x00\xff", b"12", b"{", b""], ids=repr)
-def test_bytes_that_redis_holds_for_no_reason_are_not_an_answer(ask, garbage):
+def test_unexpected_bytes_in_redis_are_ignored(ask, garbage):
     expected = ask("/year_performance?year=2021").json()
     cache.client.get_client().set(cache.make_key(year().key), garbage)
     response = ask("/year_performance?year=2021")
@@ -473,7 +473,7 @@ def test_bytes_that_redis_holds_for_no_reason_are_not_an_answer(ask, garbage):
 
 
 @only_redis
-def test_another_kind_of_value_in_redis_is_not_an_answer(ask):
+def test_another_redis_type_under_the_key_is_ignored(ask):
     expected = ask("/year_performance?year=2021").json()
     name = cache.make_key(year().key)
     cache.client.get_client().delete(name)
@@ -482,7 +482,7 @@ def test_another_kind_of_value_in_redis_is_not_an_answer(ask):
     assert (response.status_code, response["X-Cache"], response.json()) == (200, "miss", expected)
 
 
-def test_a_cache_emptied_meanwhile_costs_one_computation(ask):
+def test_an_emptied_cache_costs_one_computation(ask):
     first = ask("/year_performance?year=2021")
     cache.clear()
     seen = [ask("/year_performance?year=2021") for _number in range(2)]
@@ -508,7 +508,7 @@ FAULTS = {
 @only_redis
 @pytest.mark.parametrize("warm", [True, False], ids=["connected before", "not connected before"])
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_without_redis_answers_are_right_and_take_two_seconds_at_most(book, own_redis, fault, warm, caplog):
+def test_without_redis_responses_are_correct_within_two_seconds(book, own_redis, fault, warm, caplog):
     if warm:
         assert [year().hit, year().hit] == [False, True]
     os.kill(own_redis.pid, fault)
@@ -524,7 +524,7 @@ def test_without_redis_answers_are_right_and_take_two_seconds_at_most(book, own_
 
 
 @only_redis
-def test_redis_that_comes_back_is_used_again(book, own_redis):
+def test_redis_is_used_again_after_an_outage(book, own_redis):
     year()
     os.kill(own_redis.pid, signal.SIGKILL)
     own_redis.process.wait()
@@ -592,7 +592,7 @@ def other_process(book):
         assert process.wait(20) == 0
 
 
-def test_two_processes_with_a_memory_each_never_answer_with_old_figures(book, other_process):
+def test_two_processes_with_local_caches_never_return_stale_figures(book, other_process):
     def here() -> str:
         answer = year()
         return f"{collected(answer)} {answer.hit}"

@@ -162,13 +162,13 @@ HISTORY = [
         (45, 46, None, "torn"),
     ],
 )
-def test_the_judge_knows_what_an_answer_may_be(began, ended, versions, violation):
+def test_the_judge_recognises_inconsistent_answers(began, ended, versions, violation):
     shown = versions and list(enumerate(versions, start=1))
     answer = Answered(began, ended, True, shown)
     assert Judge(HISTORY, [answer]).violation(answer) == violation
 
 
-def test_what_one_has_seen_nobody_may_miss_afterwards():
+def test_readers_never_see_older_figures_again():
     seen = Answered(30.2, 30.4, True, [(1, 4), (2, 2), (3, 1)])
     missed = Answered(30.5, 30.6, True, [(1, 2), (2, 2), (3, 1)])
     assert Judge(HISTORY, [missed]).violation(missed) is None
@@ -511,7 +511,7 @@ def stress(servers: Servers, folder: Path, *, naive: bool, answers: int, faults:
     )
 
 
-def test_each_answer_is_the_book_at_a_moment_of_the_request(servers, tmp_path):
+def test_each_answer_shows_the_book_at_one_moment_of_the_request(servers, tmp_path):
     outcome = stress(servers, tmp_path, naive=False, answers=5000, faults=12)
     print(outcome)
     assert outcome.violations() == {}
@@ -523,7 +523,7 @@ def test_each_answer_is_the_book_at_a_moment_of_the_request(servers, tmp_path):
     assert Counter(written.outcome for written in outcome.history)["committed"] > 200
 
 
-def test_what_others_do_is_found_out(servers, tmp_path):
+def test_the_stress_test_detects_a_cache_that_deletes_on_save(servers, tmp_path):
     """The run would see a stale figure: a cache that deletes on post_save serves many."""
     outcome = stress(servers, tmp_path, naive=True, answers=1000, faults=4)
     print(outcome)

@@ -33,7 +33,7 @@ def drawn(tag: str, rows: list[Row]) -> str:
         ("0", [0]),
     ],
 )
-def test_gridlines_are_round_and_reach_over_the_greatest_amount(greatest, ticks):
+def test_gridlines_are_round_and_cover_the_greatest_amount(greatest, ticks):
     assert scale([Decimal(greatest)]).ticks == ticks
 
 
@@ -59,7 +59,7 @@ def test_labels_are_thinned_until_they_fit():
     assert labelled(["a", "b"]) == ["a", "b"]
 
 
-def test_bars_are_as_high_as_their_amounts():
+def test_bars_are_proportional_to_their_amounts():
     rows = [Row("2021-01", Decimal(1000), Decimal(250)), Row("2021-02", Decimal(0), Decimal(500))]
     svg = drawn('{% bars rows "label" "plan" "actual" "Issuance" "issuance" %}', rows)
     heights = {
@@ -72,7 +72,7 @@ def test_bars_are_as_high_as_their_amounts():
     assert 'aria-labelledby="issuance-title issuance-desc"' in svg
 
 
-def test_the_line_of_what_is_reached_ends_at_the_day_it_is_known_for():
+def test_the_line_of_actuals_ends_at_the_last_known_day():
     rows = [Row(date(2021, 6, day), Decimal(day * 10), Decimal(day * 5)) for day in (1, 2, 3)]
     svg = drawn('{% lines rows "label" "plan" "actual" "Issuance" "issuance" until=until %}', rows)
     plan, actual = re.findall(r'points="([^"]+)"', svg)
@@ -81,7 +81,7 @@ def test_the_line_of_what_is_reached_ends_at_the_day_it_is_known_for():
 
 
 @pytest.mark.parametrize("tag", ["bars", "lines"])
-def test_nothing_to_draw_is_a_grid_and_no_error(tag):
+def test_a_chart_without_amounts_is_an_empty_grid(tag):
     svg = drawn(f'{{% {tag} rows "label" "plan" "actual" "Issuance" "issuance" %}}', [])
     assert "<svg" in svg
 

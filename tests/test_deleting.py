@@ -68,7 +68,7 @@ def test_all_rows_of_a_filtered_list_are_shown_then_deleted_and_recorded(adminis
     assert records.last().fields["sum"] == ["1.50", None]
 
 
-def test_selected_rows_alone_are_deleted(administrator, payments):
+def test_only_selected_rows_are_deleted(administrator, payments):
     assert said(confirm(administrator, ask(administrator, PAYMENTS, payments[0], payments[3]))) == [
         "2 payments deleted."
     ]
@@ -88,7 +88,7 @@ def remove(payments: list[Payment]) -> None:
 
 
 @pytest.mark.parametrize("meanwhile", [add, change, remove])
-def test_rows_that_were_added_changed_or_deleted_meanwhile_are_shown_again(
+def test_rows_changed_since_they_were_shown_are_shown_again(
     administrator, payments, meanwhile: Callable[[list[Payment]], None]
 ):
     asked = ask(administrator, JUNE)
@@ -100,7 +100,7 @@ def test_rows_that_were_added_changed_or_deleted_meanwhile_are_shown_again(
     assert said(confirm(administrator, again)) == [f"{left - 1} payments deleted."]
 
 
-def test_more_rows_than_are_deleted_at_once_are_refused_at_once(
+def test_too_many_rows_are_refused_without_a_confirmation_page(
     administrator, payments, monkeypatch, django_assert_max_num_queries
 ):
     monkeypatch.setattr(deleting, "MOST", 3)
@@ -112,7 +112,7 @@ def test_more_rows_than_are_deleted_at_once_are_refused_at_once(
     assert said(confirm(administrator, ask(administrator, JUNE))) == ["3 payments deleted."]
 
 
-def test_twenty_rows_are_shown_of_many(administrator, payments):
+def test_twenty_of_many_rows_are_shown(administrator, payments):
     for _number in range(30):
         builders.payment(payments[0].credit, "2021-06-04", 1)
     page = ask(administrator, JUNE).content.decode()
@@ -121,7 +121,7 @@ def test_twenty_rows_are_shown_of_many(administrator, payments):
     assert "Delete all 33 rows" in page
 
 
-def test_rows_that_others_belong_to_stay_and_it_is_said_why(administrator, payments):
+def test_rows_that_others_refer_to_are_kept_with_a_reason(administrator, payments):
     free = builders.credit("2021-06-01")
     page = ask(administrator, "/admin/credits/credit/", payments[0].credit, free).content.decode()
     assert "One of them has payments and can't be deleted" in page
@@ -132,7 +132,7 @@ def test_rows_that_others_belong_to_stay_and_it_is_said_why(administrator, payme
     ]
 
 
-def test_row_that_something_came_to_belong_to_meanwhile_stays(administrator):
+def test_row_referred_to_since_it_was_shown_is_kept(administrator):
     one, other = builders.credit(), builders.credit()
     asked = ask(administrator, "/admin/credits/credit/", one, other)
     builders.payment(other, "2021-06-02", 1)
@@ -142,29 +142,29 @@ def test_row_that_something_came_to_belong_to_meanwhile_stays(administrator):
     assert Credit.objects.count() == 2
 
 
-def test_who_may_not_delete_deletes_nothing_here_either(editor, payments):
+def test_deleting_needs_the_permission_to_delete(editor, payments):
     assert said(ask(editor, PAYMENTS, payments[0])) == ["No action selected."]
     assert Payment.objects.count() == 4
 
 
-def test_four_entries_that_all_rests_on_can_not_be_deleted_at_once(administrator):
+def test_dictionary_entries_cannot_be_deleted_in_bulk(administrator):
     assert ask(administrator, "/admin/credits/dictionary/", Dictionary.objects.get(pk=1)).status_code == 302
     assert Dictionary.objects.filter(pk=1).exists()
 
 
 @pytest.mark.parametrize("selected", ["abc", "9" * 25, "²"])
-def test_rows_that_are_selected_by_no_id_are_refused(administrator, selected):
+def test_selection_with_an_invalid_id_is_refused(administrator, selected):
     form = {"action": "delete_selected", "_selected_action": [selected]}
     assert administrator.post("/admin/credits/payment/", form).status_code == 400
 
 
 @pytest.mark.parametrize("query", ["issuance_date__year=9999", "issuance_date__year=0"])
-def test_list_asked_for_what_cannot_be_leads_back_to_the_list(administrator, query):
+def test_invalid_list_parameters_redirect_to_the_list(administrator, query):
     response = administrator.get(f"/admin/credits/credit/?{query}")
     assert (response.status_code, response["Location"]) == (302, "/admin/credits/credit/?e=1")
 
 
-def test_list_of_credits_with_ids_beyond_all_ids_is_empty_or_left(administrator):
+def test_list_filtered_by_an_id_out_of_range_is_empty_or_redirects(administrator):
     response = administrator.get(f"/admin/credits/credit/?id__in={'9' * 25}")
     if response.status_code == 302:  # SQLite refuses such a number, MariaDB finds nothing
         assert response["Location"] == "/admin/credits/credit/?e=1"

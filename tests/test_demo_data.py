@@ -76,19 +76,19 @@ def book(tmp_path_factory):
     return Book(make(tmp_path_factory.mktemp("book"), "--until", UNTIL))
 
 
-def test_same_arguments_make_the_same_bytes(tmp_path):
+def test_same_arguments_generate_the_same_bytes(tmp_path):
     arguments = ("--credits", 60, "--until", UNTIL)
 
     assert digest(make(tmp_path / "a", *arguments)) == digest(make(tmp_path / "b", "--seed", 1, *arguments))
 
 
-def test_every_version_of_python_makes_the_same_bytes(tmp_path):
+def test_every_version_of_python_generates_the_same_bytes(tmp_path):
     """The digest changes only with a change of the generator."""
     assert digest(make(tmp_path, "--credits", 60, "--until", UNTIL)) == DIGEST
 
 
 @pytest.mark.parametrize("other", [("--seed", 2), ("--credits", 61), ("--until", "2022-07-30")])
-def test_other_arguments_make_another_book(tmp_path, other):
+def test_other_arguments_generate_another_book(tmp_path, other):
     arguments = ("--credits", 60, "--until", UNTIL, "--seed", 1)
 
     assert digest(make(tmp_path / "a", *arguments)) != digest(make(tmp_path / "b", *arguments, *other))
@@ -131,7 +131,7 @@ def test_ids_count_from_1(book, table):
     assert ids == [str(number) for number in range(1, len(ids) + 1)]
 
 
-def test_rows_are_in_order_of_time(book):
+def test_rows_are_in_chronological_order(book):
     for table, column in (
         (book.users, "registration_date"),
         (book.credits, "issuance_date"),
@@ -144,7 +144,7 @@ def test_rows_are_in_order_of_time(book):
 
 @pytest.mark.parametrize("credits_", [1, 2, 40])
 @pytest.mark.parametrize("until", ["2022-07-31", "2024-02-29", "2025-01-01", "2025-12-31"])
-def test_last_day_has_a_payment_and_nothing_is_later(tmp_path, credits_, until):
+def test_last_day_has_a_payment_and_nothing_follows(tmp_path, credits_, until):
     book = Book(make(tmp_path, "--credits", credits_, "--until", until))
     last = date.fromisoformat(until)
 
@@ -178,7 +178,7 @@ def test_borrower_registers_no_later_than_the_first_credit(book):
     assert all(registered[credit["user_id"]] <= credit["issuance_date"] for credit in book.credits)
 
 
-def test_six_borrowers_of_ten_have_a_credit_and_some_have_several(book):
+def test_six_of_ten_borrowers_have_a_credit_and_some_have_several(book):
     credits_of = Counter(credit["user_id"] for credit in book.credits)
 
     assert 0.60 <= len(credits_of) / len(book.users) <= 0.67
@@ -248,7 +248,7 @@ def test_amounts_are_positive_with_2_decimals_at_most(book):
     assert all(amount.as_tuple().exponent >= -2 for amount in amounts)
 
 
-def test_a_third_of_the_credits_is_open_old_ones_among_them(book):
+def test_a_third_of_the_credits_is_open_including_old_ones(book):
     recent = [credit for credit in book.open if credit["issuance_date"] > UNTIL - timedelta(days=180)]
 
     assert 0.28 <= len(book.open) / len(book.credits) <= 0.38
@@ -268,7 +268,7 @@ def test_lending_peaks_in_november_falls_in_january_and_grows_from_year_to_year(
         )
 
 
-def test_credits_come_back_late_as_in_a_real_book(book):
+def test_credits_are_returned_as_late_as_in_a_real_book(book):
     """Of the credits due long enough ago: 87% not returned by the deadline, 69% not 30 days later."""
     for grace, expected in ((0, 0.87), (30, 0.69)):
         due = [c for c in book.credits if c["return_date"] + timedelta(days=grace) <= UNTIL]
@@ -281,7 +281,7 @@ def test_credits_come_back_late_as_in_a_real_book(book):
         assert len(late) / len(due) == pytest.approx(expected, abs=0.02)
 
 
-def test_body_is_recovered_as_in_a_real_book(book):
+def test_body_is_repaid_as_fast_as_in_a_real_book(book):
     """Of the body issued in a month 31, 60, 73 and 79% is back by the end of the month 0, 1, 2, 3 later."""
 
     def month(day: date) -> int:
@@ -300,7 +300,7 @@ def test_body_is_recovered_as_in_a_real_book(book):
         assert float(paid / issued) == pytest.approx(expected, abs=0.03)
 
 
-def test_each_of_31_months_has_one_plan_a_category(book):
+def test_each_of_31_months_has_one_plan_for_each_category(book):
     months = [date(2020 + n // 12, n % 12 + 1, 1) for n in range(31)]
 
     assert [(plan["period"], plan["category_id"]) for plan in book.plans] == [
@@ -326,7 +326,7 @@ def test_plan_of_an_unfinished_month_is_for_the_whole_month(tmp_path):
         assert 0.22 <= actuals[plan["period"], plan["category_id"]] / plan["sum"] <= 0.43
 
 
-def test_directory_is_made(tmp_path):
+def test_directory_is_created(tmp_path):
     make(tmp_path / "new" / "deep", "--credits", 1, "--until", UNTIL)
 
     assert (tmp_path / "new" / "deep" / "plans.csv").exists()

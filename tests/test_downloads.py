@@ -39,7 +39,7 @@ def lines_of(text: bytes) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_csv_is_header_and_rows_alone(book, analyst, address):
+def test_csv_has_only_the_header_and_the_rows(book, analyst, address):
     response = analyst.get(address, {"year": 2021, "format": "csv"})
     assert response.streaming
     assert response["Content-Type"] == "text/csv; charset=utf-8"
@@ -85,7 +85,7 @@ def test_xlsx_has_numbers_a_frozen_header_and_totals(book, analyst, address):
 
 
 @time_machine.travel("2021-03-01 10:30 +0000", tick=False)
-def test_xlsx_says_what_was_asked_when_and_how_it_is_computed(book, analyst):
+def test_xlsx_names_its_parameters_time_and_formula(book, analyst):
     about = opened(analyst.get("/year_performance", {"year": 2021, "format": "xlsx"}))["About"]
     facts = dict(about.values)
     assert facts.pop("Formula").startswith("Performance is actual / plan")
@@ -128,18 +128,18 @@ def test_page_api_and_downloads_show_the_same_rows(book, analyst):
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "'=1+1", "''-x"])
-def test_text_that_a_spreadsheet_would_run_gets_an_apostrophe_and_loses_it_on_import(text):
+def test_formulas_in_text_get_an_apostrophe_that_import_removes(text):
     assert guarded(text) == f"'{text}"
     assert unguarded(guarded(text)) == text
 
 
 @pytest.mark.parametrize("text", ["anna", "o'neil", "'tis", "", "1-2", "видача"])
-def test_other_text_stays_as_it_is(text):
+def test_other_text_is_unchanged(text):
     assert guarded(text) == text
     assert unguarded(text) == text
 
 
-def test_import_takes_the_apostrophe_off():
+def test_import_removes_the_apostrophe():
     assert Text(max_length=150).clean("'=cmd") == "=cmd"
 
 
@@ -171,7 +171,7 @@ def test_formulas_in_text_are_neutralised_in_both_kinds_of_file():
     assert (sheet["C2"].value, sheet["C2"].data_type) == (-1.5, "n")
 
 
-def test_more_rows_than_a_sheet_should_hold_are_refused_and_csv_is_named():
+def test_too_many_rows_for_a_sheet_are_refused_and_csv_is_suggested():
     row = Row("x", None, Decimal(1))
     with pytest.raises(Refused) as refused:
         xlsx_download(EVIL, [row] * (MAX_XLSX_ROWS + 1), {})
@@ -184,7 +184,7 @@ def test_more_rows_than_a_sheet_should_hold_are_refused_and_csv_is_named():
     }
 
 
-def test_csv_comes_line_by_line():
+def test_csv_is_streamed_line_by_line():
     lines = iter(csv_download(EVIL, [Row("x", None, Decimal(1))] * 3, {}))
     assert next(lines) == "\ufeff".encode()
     assert next(lines) == b"name,day,amount\r\n"

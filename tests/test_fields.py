@@ -53,7 +53,7 @@ NO_AMOUNTS = ["1,234.50", "1.234,50", "12 34", "1e3", "NaN", "-1", "0", "0.001",
 
 
 @pytest.mark.parametrize("text", [*DAYS, *NO_DAYS])
-def test_a_form_reads_a_date_as_a_file_does(text):
+def test_forms_parse_dates_like_files(text):
     read = Day().parse(text.strip())
     if read:
         assert DayField().clean(text) == read
@@ -64,7 +64,7 @@ def test_a_form_reads_a_date_as_a_file_does(text):
 
 
 @pytest.mark.parametrize("text", [*AMOUNTS, *NO_AMOUNTS])
-def test_a_form_reads_an_amount_as_a_file_does(text):
+def test_forms_parse_amounts_like_files(text):
     read = Amount(KOPECK).parse(text.strip())
     assert (read is None) == (text in NO_AMOUNTS)
     field = AmountField(least=KOPECK, max_digits=14, decimal_places=2)
@@ -77,7 +77,7 @@ def test_a_form_reads_an_amount_as_a_file_does(text):
         assert caught.value.messages == [expected]
 
 
-def test_the_same_value_in_another_spelling_is_no_change():
+def test_the_same_value_in_another_format_is_not_a_change():
     amount, day = AmountField(least=ZERO), DayField()
     assert not amount.has_changed(Decimal("1234.50"), "1 234,5")
     assert not day.has_changed(date(2030, 1, 5), "05.01.2030")
@@ -108,7 +108,7 @@ def html(client: Any, address: str) -> str:
     return unescape(client.get(address).content.decode())
 
 
-def test_forms_of_the_admin_read_what_files_have(editor):
+def test_forms_of_the_admin_accept_what_files_accept(editor):
     credit = builders.credit("2021-06-01", "1234.50")
     address = page_of(credit)
     form = opened(editor, address)
@@ -127,7 +127,7 @@ def test_forms_of_the_admin_read_what_files_have(editor):
     assert Plan.objects.get().sum == Decimal("4000.50")
 
 
-def test_what_a_form_cannot_read_is_told_with_what_was_expected(editor):
+def test_invalid_values_are_reported_with_what_was_expected(editor):
     credit = builders.credit("2021-06-01")
     fields = {"credit": credit.pk, "payment_date": "05/01/2030", "type": 1, "sum": "0"}
     response = editor.post("/admin/credits/payment/add/", fields)
@@ -143,7 +143,7 @@ def test_what_a_form_cannot_read_is_told_with_what_was_expected(editor):
     assert not Plan.objects.exists()
 
 
-def test_what_a_list_shows_can_be_typed_into_a_form_and_put_in_a_file(editor):
+def test_values_shown_in_lists_are_accepted_by_forms_and_files(editor):
     credit = builders.credit("2021-06-01", 5_000_000)
     builders.payment(credit, "2021-06-15", "1234567.80")
     cells = dict(
@@ -171,7 +171,7 @@ def offered(page: str, name: str) -> list[str]:
     return re.findall(r"<option[^>]*>([^<]*)</option>", select[0])
 
 
-def test_selects_offer_only_the_two_kinds_that_are_taken(editor):
+def test_selects_offer_only_the_two_valid_kinds(editor):
     credit = builders.credit("2021-06-01")
     of_payment, of_plan = ["---------", "тіло", "відсотки"], ["---------", "видача", "збір"]
     assert offered(html(editor, "/admin/credits/payment/add/"), "type") == of_payment
@@ -187,7 +187,7 @@ def test_a_kind_that_is_not_offered_is_refused(editor):
     assert response.context["adminform"].form.errors == {"type": [error]}
 
 
-def test_selects_of_many_rows_ask_for_their_kinds_once(editor):
+def test_selects_of_many_rows_share_one_query(editor):
     credit = builders.credit("2021-06-01")
 
     def asked() -> int:
@@ -206,7 +206,7 @@ def test_selects_of_many_rows_ask_for_their_kinds_once(editor):
     ("table", "parameter", "names"),
     [("credits/payment", "type", ["тіло", "відсотки"]), ("plans/plan", "category", ["видача", "збір"])],
 )
-def test_filters_offer_only_the_two_kinds_that_rows_have(editor, table, parameter, names):
+def test_filters_offer_only_the_two_kinds_of_the_rows(editor, table, parameter, names):
     builders.payment(builders.credit("2021-06-01"), "2021-06-05", 1)
     builders.plan("2021-06", 3, 1)
     page = html(editor, f"/admin/{table}/")
@@ -216,7 +216,7 @@ def test_filters_offer_only_the_two_kinds_that_rows_have(editor, table, paramete
 # One way to show
 
 
-def test_credits_on_the_page_of_a_borrower_are_shown_as_lists_show_them(editor):
+def test_credits_of_a_borrower_page_are_formatted_as_in_lists(editor):
     credit = builders.credit("2021-06-01", "1234.50", percent=50)
     cells = re.findall(r'<td class="field-(\w+)">\s*<p>([^<]*)</p>', html(editor, page_of(credit.borrower)))
     assert cells == [
@@ -228,7 +228,7 @@ def test_credits_on_the_page_of_a_borrower_are_shown_as_lists_show_them(editor):
     ]
 
 
-def test_history_shows_amounts_and_moments_as_lists_do(editor, time_machine):
+def test_history_formats_amounts_and_times_as_lists_do(editor, time_machine):
     time_machine.move_to("2026-03-02 12:00+02:00", tick=False)
     credit = builders.credit("2021-06-01", "1234.50")
     credit.body = Decimal("12000")
@@ -240,7 +240,7 @@ def test_history_shows_amounts_and_moments_as_lists_do(editor, time_machine):
         assert ">2026-03-02 12:00</a>" in page
 
 
-def test_workbooks_hold_dates_and_amounts_as_such_in_the_one_form(editor):
+def test_workbooks_hold_real_dates_and_amounts_in_one_format(editor):
     credit = builders.credit("2021-06-01", "1234.50")
     fields = {"action": "export_xlsx", "_selected_action": [credit.pk]}
     content = b"".join(editor.post("/admin/credits/credit/", fields).streaming_content)
@@ -252,7 +252,7 @@ def test_workbooks_hold_dates_and_amounts_as_such_in_the_one_form(editor):
     ]
 
 
-def test_the_dashboard_groups_counts_and_shows_days_as_lists_do(editor):
+def test_the_dashboard_formats_counts_and_days_as_lists_do(editor):
     lent, day = builders.borrower(), date(2021, 6, 15)
     Credit.objects.bulk_create(
         Credit(borrower=lent, issuance_date=day, return_date=day, body=1, percent=0) for _ in range(1000)
@@ -262,7 +262,7 @@ def test_the_dashboard_groups_counts_and_shows_days_as_lists_do(editor):
     assert re.search(r">Last issuance</th><td>2021-06-15</td>", page)
 
 
-def test_an_import_shows_its_sums_as_lists_do(editor):
+def test_an_import_formats_its_sums_as_lists_do(editor):
     credit = builders.credit("2021-06-01", 5000)
     text = f"id;credit_id;payment_date;type_id;sum\r\n;{credit.pk};2021-06-15;1;1234,5\r\n"
     fields = {"import_file": SimpleUploadedFile("p.csv", text.encode()), "resource": "0"}
@@ -304,14 +304,14 @@ def test_closing_a_credit_with_a_debt_warns(editor):
     assert Credit.objects.get().actual_return_date == date(2021, 6, 10)
 
 
-def test_what_is_usual_is_stored_without_a_warning(editor):
+def test_ordinary_values_are_stored_without_a_warning(editor):
     credit = builders.credit("2021-06-01", 1000)
     builders.payment(credit, "2021-06-05", 1000)
     form = opened(editor, page_of(credit)) | {"actual_return_date": "2021-06-05"}
     assert warned(editor.post(page_of(credit), form)) == []
 
 
-def test_a_doubtful_payment_or_borrower_warns_in_its_own_form(editor, time_machine):
+def test_a_doubtful_payment_or_borrower_gets_a_warning_in_its_form(editor, time_machine):
     time_machine.move_to("2026-03-02 12:00+02:00", tick=False)
     credit = builders.credit("2021-06-01", 1000)
     form = opened(editor, "/admin/credits/payment/add/")
@@ -325,7 +325,7 @@ def test_a_doubtful_payment_or_borrower_warns_in_its_own_form(editor, time_machi
     ]
 
 
-def test_a_doubtful_plan_of_the_year_warns(editor):
+def test_a_doubtful_plan_in_the_year_form_gets_a_warning(editor):
     much = "100\u00a0000\u00a0000.00"
     form = opened(editor, "/admin/plans/plan/year/2021/") | {"3-1": "100 000 000", "3-2": "5"}
     assert warned(editor.post("/admin/plans/plan/year/2021/", form)) == [

@@ -78,12 +78,12 @@ def rewritten(content, part, change):
 
 @pytest.mark.parametrize("separator", ["\t", ";", ","])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_the_separator_and_the_line_ends_are_told_by_content(separator, end):
+def test_the_separator_and_line_ends_are_detected(separator, end):
     content = end.join([f"id{separator}login", f"1{separator}anna", f"2{separator}Богдан", ""])
     assert read(content.encode()) == [ANNA, Row(3, {"id": "2", "login": "Богдан"})]
 
 
-def test_the_separator_is_the_one_that_the_header_has_most_of():
+def test_the_separator_is_the_most_frequent_in_the_header():
     assert read(b"id;login;note, or none\n1;anna;a, b, c\n") == [ANNA]
     assert read(b"id,login,note; or none\n1,anna,a; b; c\n") == [ANNA]
 
@@ -97,13 +97,13 @@ def test_the_separator_is_the_one_that_the_header_has_most_of():
     ],
 )
 @pytest.mark.parametrize("told", ["utf-8", "cp1251"])
-def test_unicode_is_told_by_its_mark_whatever_encoding_is_asked_for(mark, encoding, told):
+def test_a_byte_order_mark_overrides_the_given_encoding(mark, encoding, told):
     content = mark + "id\tlogin\n1\tЇжак\n".encode(encoding)
     assert read(content, encoding=told) == [Row(2, {"id": "1", "login": "Їжак"})]
 
 
 @pytest.mark.parametrize("encoding", ["cp1251", "koi8-u", "utf-16-le"])
-def test_another_encoding_is_read_when_it_is_asked_for(encoding):
+def test_the_given_encoding_is_used(encoding):
     content = "id\tlogin\n1\tЇжак\n".encode(encoding)
     assert read(content, encoding=encoding) == [Row(2, {"id": "1", "login": "Їжак"})]
 
@@ -120,7 +120,7 @@ def told(content, columns=COLUMNS, **options):
     "login",
     ["їжак", "Їжак «Колючий»", "Об’єкт № 5 – “так”", "Ёлка", "bank ощад", "Ґанок\xa0і поріг", "г"],
 )
-def test_cp1251_is_recognised_and_said(login):
+def test_cp1251_is_detected_and_reported(login):
     content = f"id\tlogin\n1\t{login}\n"
     row = [Row(2, {"id": "1", "login": login})]
     assert told(content.encode("cp1251")) == (row, ["Read as Windows-1251."])
@@ -140,19 +140,19 @@ def test_cp1251_is_recognised_and_said(login):
         ("zażółć gęślą", "cp1250"),
     ],
 )
-def test_another_encoding_that_nobody_told_is_not_guessed(login, encoding):
+def test_other_encodings_are_not_guessed(login, encoding):
     """What isn't UTF-8 comes out as U+FFFD, which no cell may hold."""
     rows, remarks = told(f"id\tlogin\n1\t{login}\n".encode(encoding))
     assert "\ufffd" in rows[0].cells["login"]
     assert remarks == []
 
 
-def test_one_bad_byte_at_the_end_makes_no_cp1251_of_utf8():
+def test_one_bad_byte_at_the_end_of_utf8_is_not_cp1251():
     rows, remarks = told(b"id\tlogin\n" + "1\tЇжак\n".encode() * 10_000 + b"2\tx\xd0\n")
     assert (rows[0].cells["login"], rows[-1].cells["login"], remarks) == ("Їжак", "x\ufffd", [])
 
 
-def test_cp1251_that_shows_only_late_is_recognised_in_little_memory():
+def test_cp1251_far_into_a_file_is_detected_in_little_memory():
     class Counting(io.BytesIO):
         most = 0
 
@@ -178,7 +178,7 @@ def test_small_letters_of_ukrainian_are_read_in_both_encodings(words):
 
 
 @pytest.mark.parametrize("line", ['"sep=;\n', 'sep=;"\n'])
-def test_an_unmatched_quotation_mark_of_the_separator_is_a_fault(line):
+def test_an_unmatched_quote_around_the_separator_is_a_fault(line):
     faults = Faults()
     with pytest.raises(Unreadable):
         list(read_rows(io.BytesIO(f"{line}id;login\n1;anna\n".encode()), ["id", "login"], faults))
@@ -186,12 +186,12 @@ def test_an_unmatched_quotation_mark_of_the_separator_is_a_fault(line):
 
 
 @pytest.mark.parametrize("line", ["sep=;\r\n", '"sep=;"\n', "SEP=;\n", "\ufeffsep=;\r\n"])
-def test_a_first_line_may_say_what_the_separator_is(line):
+def test_a_first_line_may_name_the_separator(line):
     content = f"{line}id;login;note, or none\n1;anna;a,b,c\n"
     assert told(content.encode()) == ([Row(3, ANNA.cells)], [])
 
 
-def test_any_sign_may_be_told_as_separator():
+def test_any_character_may_be_the_named_separator():
     assert told(b"sep=|\nid|login\n1|anna\n") == ([Row(3, ANNA.cells)], [])
 
 
@@ -203,7 +203,7 @@ def test_a_title_may_stand_above_the_header(kind):
     assert told(content) == (rows, ["The header is row 4; what is above it isn't read."])
 
 
-def test_a_header_below_many_rows_is_not_looked_for():
+def test_a_header_below_too_many_rows_is_not_found():
     title = b"title\n" * 19
     assert told(title + b"id,login\n1,anna\n")[0] == [Row(21, ANNA.cells)]
     assert unreadable(b"title\n" + title + b"id,login\n1,anna\n") == [
@@ -211,13 +211,13 @@ def test_a_header_below_many_rows_is_not_looked_for():
     ]
 
 
-def test_where_no_row_has_all_columns_the_fault_is_of_that_which_has_most():
+def test_without_a_complete_header_the_best_row_is_reported():
     assert unreadable(b"Users\n\nId;name\n1;anna\n") == [
         Fault(3, "login", "Id, name", "each column once: id, login", "header")
     ]
 
 
-def test_faults_name_a_column_as_the_file_does():
+def test_faults_name_columns_as_the_file_does():
     faults = Faults()
     rows = read_rows(io.BytesIO(b"ID,Login name,LOGIN\n1,x,anna\n"), COLUMNS, faults)
     for row in rows:
@@ -225,7 +225,7 @@ def test_faults_name_a_column_as_the_file_does():
     assert faults.listed == [Fault(2, "LOGIN", "anna", "another")]
 
 
-def test_a_cell_in_quotes_may_hold_separators_quotes_and_line_ends():
+def test_a_quoted_cell_may_hold_separators_quotes_and_line_ends():
     content = b'id,login\n1,"a,\r\n""b""\r\n\r\nc"\n2,anna\n'
     assert read(content) == [
         Row(2, {"id": "1", "login": 'a,\r\n"b"\r\n\r\nc'}),
@@ -233,35 +233,35 @@ def test_a_cell_in_quotes_may_hold_separators_quotes_and_line_ends():
     ]
 
 
-def test_rows_are_numbered_as_an_editor_counts_empty_ones_too():
+def test_row_numbers_count_empty_rows_as_editors_do():
     content = b"\n\nid,login\n\n1,anna\n , \n\n2,bohdan\n"
     assert read(content) == [Row(5, {"id": "1", "login": "anna"}), Row(8, {"id": "2", "login": "bohdan"})]
 
 
-def test_spaces_around_a_cell_do_not_count_those_within_do():
+def test_spaces_around_a_cell_are_stripped_but_not_inside():
     assert read("id , login\n 1 ,\u00a0an  na \n".encode()) == [Row(2, {"id": "1", "login": "an  na"})]
 
 
-def test_a_short_row_ends_in_empty_cells():
+def test_missing_cells_of_a_short_row_are_empty():
     assert read(b"id,login\n1\n") == [Row(2, {"id": "1", "login": ""})]
 
 
-def test_the_header_may_be_in_any_case_and_order_with_columns_nobody_asked_for():
+def test_the_header_may_have_any_case_order_and_extra_columns():
     assert read(b"Note,LOGIN,note,Id\nx,anna,y,1\n") == [ANNA]
 
 
-def test_empty_cells_to_the_right_of_the_header_are_no_fault():
+def test_empty_cells_beyond_the_header_are_ignored():
     assert read(b"id,login,,\n1,anna,,,,\n") == [ANNA]
 
 
-def test_a_cell_to_the_right_of_the_header_is_a_fault_and_reading_goes_on():
+def test_a_cell_beyond_the_header_is_a_fault_and_reading_goes_on():
     rows, stopped, faults = read_faulty(b"id,login\n1,anna,,x,y\n2,bohdan\n")
     assert rows == [ANNA, Row(3, {"id": "2", "login": "bohdan"})]
     assert not stopped
     assert faults.listed == [Fault(2, None, "x", "no cell to the right of the header's last")]
 
 
-def test_every_column_that_is_missing_or_there_twice_is_a_fault():
+def test_every_missing_or_repeated_column_is_a_fault():
     assert unreadable(b"\nid,name,ID,sum\n1,anna,1,1\n", columns=("id", "login", "sum")) == [
         Fault(2, "id", "id, name, ID, sum", "each column once: id, login, sum", "header"),
         Fault(2, "login", "id, name, ID, sum", "each column once: id, login, sum", "header"),
@@ -292,22 +292,22 @@ def test_unmatched_quotes_stop_reading_at_the_row_where_they_open(content):
     assert (fault.row, fault.column, fault.expected) == (3, None, QUOTES)
 
 
-def test_a_quote_within_a_cell_is_a_letter():
+def test_a_quote_within_a_cell_is_plain_text():
     assert read(b'id,login\n1,an"na\n') == [Row(2, {"id": "1", "login": 'an"na'})]
 
 
 @pytest.mark.parametrize("content", [b"\x7fELF\x02\x01\x01" + bytes(100), b"id\tlogin\n1\tan\0na\n"])
-def test_binary_data_is_no_table(content):
+def test_binary_data_is_not_a_table(content):
     assert unreadable(content) == [Fault(None, None, "binary data", TABLE, "parse_error")]
 
 
-def test_an_old_workbook_is_refused_by_its_name():
+def test_an_xls_workbook_is_refused_by_name():
     content = bytes.fromhex("d0cf11e0a1b11ae1") + bytes(504)
     fault = Fault(None, None, "an old .xls or a workbook with a password", TABLE, "parse_error")
     assert unreadable(content) == [fault]
 
 
-def test_a_workbook_gives_numbers_and_dates_as_they_are():
+def test_a_workbook_keeps_numbers_and_dates():
     content = workbook(
         ["id", "login", "paid"],
         [1, " anna ", FIRST],
@@ -322,7 +322,7 @@ def test_a_workbook_gives_numbers_and_dates_as_they_are():
     ]
 
 
-def test_the_first_visible_sheet_is_read_and_named_and_others_with_data_are_mentioned():
+def test_the_first_visible_sheet_is_read_and_others_are_mentioned():
     users = [["id", "login"], ["1", "anna"]]
     book = openpyxl.load_workbook(io.BytesIO(workbook(["x"], Users=users, Empty=[], Old=[[], [None, 0]])))
     book.worksheets[0].sheet_state = "hidden"
@@ -335,7 +335,7 @@ def test_the_first_visible_sheet_is_read_and_named_and_others_with_data_are_ment
     assert told(workbook(*users)) == ([ANNA], [])
 
 
-def test_a_formula_is_worth_what_the_workbook_keeps_of_it():
+def test_a_formula_has_its_stored_value():
     content = rewritten(
         workbook(["id", "login"], ["=1+1", "anna"], ["=1+2", "bohdan"]),
         SHEET,
@@ -344,7 +344,7 @@ def test_a_formula_is_worth_what_the_workbook_keeps_of_it():
     assert read(content) == [Row(2, {"id": 2, "login": "anna"}), Row(3, {"id": "", "login": "bohdan"})]
 
 
-def test_a_workbook_that_lies_about_its_size_is_read_whole():
+def test_a_workbook_with_wrong_dimensions_is_read_completely():
     content = rewritten(
         workbook(["id", "login"], ["1", "anna"]),
         SHEET,
@@ -354,7 +354,7 @@ def test_a_workbook_that_lies_about_its_size_is_read_whole():
     assert read(content) == [ANNA]
 
 
-def test_rows_that_a_workbook_leaves_out_are_counted():
+def test_rows_missing_from_a_workbook_still_count():
     book = openpyxl.Workbook()
     for cell, value in {"A3": "id", "B3": "login", "A7": "1", "B7": "anna"}.items():
         book.active[cell] = value
@@ -363,7 +363,7 @@ def test_rows_that_a_workbook_leaves_out_are_counted():
     assert read(content.getvalue()) == [Row(7, ANNA.cells)]
 
 
-def test_a_workbook_too_large_when_unpacked_is_refused_before_it_is_opened():
+def test_a_workbook_that_unpacks_too_large_is_refused_before_parsing():
     """Its sheet is a megabyte of no XML at all, which would be another fault if it were parsed."""
     content = rewritten(workbook(["id", "login"]), SHEET, lambda xml: b"x" * 2**20)
     unpacked = sum(entry.file_size for entry in zipfile.ZipFile(io.BytesIO(content)).infolist())
@@ -375,7 +375,7 @@ def test_a_workbook_too_large_when_unpacked_is_refused_before_it_is_opened():
     assert fault.found.startswith("a workbook that can't be read")
 
 
-def test_a_workbook_that_lies_about_its_size_unpacked_gets_no_more_than_it_told():
+def test_a_workbook_cannot_unpack_more_than_its_declared_size():
     content = workbook(["id", "login"], *([number, "x" * 50] for number in range(500)))
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         told = archive.getinfo(SHEET).file_size
@@ -415,7 +415,7 @@ def test_a_broken_workbook_is_a_fault_of_the_file(content):
     ids=["rows", "cells", "attributes", "comment", "long attribute"],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
-def test_a_workbook_that_would_take_long_to_parse_is_refused_before(monkeypatch, more, found, encoding):
+def test_a_workbook_that_parses_too_slowly_is_refused_before_parsing(monkeypatch, more, found, encoding):
     content = rewritten(
         workbook(["id", "login"], ["1", "anna"]),
         SHEET,
@@ -427,7 +427,7 @@ def test_a_workbook_that_would_take_long_to_parse_is_refused_before(monkeypatch,
     assert (fault.row, fault.column) == (None, None)
 
 
-def test_styles_count_more_than_cells_as_they_take_longer():
+def test_styles_count_more_than_cells_because_they_parse_slower():
     content = rewritten(
         workbook(["id", "login"]),
         "xl/styles.xml",
@@ -444,7 +444,7 @@ def test_pictures_in_a_workbook_do_not_count():
     assert read(content.getvalue(), max_marks=10_000) == [ANNA]
 
 
-def test_any_other_archive_is_a_fault_of_the_file():
+def test_another_zip_archive_is_a_fault_of_the_file():
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("users.csv", "id,login\n1,anna\n")
@@ -467,7 +467,7 @@ def test_entities_of_a_workbook_are_never_expanded():
 
 
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])
-def test_rows_beyond_the_most_allowed_stop_reading(kind):
+def test_reading_stops_after_the_maximum_number_of_rows(kind):
     table = [["id", "login"], ["1", "anna"], ["2", "bohdan"], ["3", "olena"]]
     content = workbook(*table) if kind == "xlsx" else "\n".join(map(",".join, table)).encode()
     assert len(read(content, max_rows=3)) == 3
@@ -476,7 +476,7 @@ def test_rows_beyond_the_most_allowed_stop_reading(kind):
     assert faults.listed == [Fault(4, None, "more rows", "at most 2 rows under the header", "too_large")]
 
 
-def test_faults_beyond_the_limit_are_counted_alone():
+def test_faults_beyond_the_limit_are_only_counted():
     content = b"id,login\n" + b"1,anna,x\n" * 5
     _, _, faults = read_faulty(content, limit=3)
     assert ([fault.row for fault in faults.listed], faults.count) == ([2, 3, 4], 5)
@@ -487,7 +487,7 @@ def test_without_a_limit_every_fault_is_listed():
     assert (len(faults.listed), faults.count) == (500, 500)
 
 
-def test_faults_are_told_from_top_to_bottom_those_of_the_whole_file_first():
+def test_faults_are_sorted_by_row_after_those_of_the_whole_file():
     faults = Faults()
     assert not faults
     for row in (3, None, 2):
@@ -511,7 +511,7 @@ def test_faults_are_told_from_top_to_bottom_those_of_the_whole_file_first():
         ((2, "d", "y" * 101, "x"), f"row 2, column d, found '{'y' * 99}…', expected x"),
     ],
 )
-def test_a_fault_tells_where_it_is_what_was_found_and_what_was_expected(fault, text):
+def test_a_fault_names_its_place_the_value_and_what_was_expected(fault, text):
     faults = Faults()
     faults.add(*fault)
     assert [str(listed) for listed in faults.listed] == [text]
@@ -570,12 +570,12 @@ def test_an_amount_is_exact(cell, amount):
         "#REF!",
     ],
 )
-def test_an_amount_that_is_doubtful_is_a_fault(cell):
+def test_an_invalid_amount_is_a_fault(cell):
     with pytest.raises(ValueError, match=r"an amount of 0\.00 or more, at most 12 digits and 2 decimals"):
         Amount(ZERO).clean(cell)
 
 
-def test_a_payment_is_a_kopeck_at_least():
+def test_a_payment_is_at_least_a_kopeck():
     assert Amount(KOPECK).clean("0,01") == Decimal("0.01")
     with pytest.raises(ValueError, match=r"an amount of 0\.01 or more"):
         Amount(KOPECK).clean("0.00")
@@ -595,7 +595,7 @@ def test_a_payment_is_a_kopeck_at_least():
         MIDNIGHT,
     ],
 )
-def test_a_day_has_two_forms_in_text_and_is_a_date_in_a_workbook(cell):
+def test_a_day_has_two_text_formats_and_is_a_date_in_a_workbook(cell):
     assert Day().clean(cell) == FIRST
     assert Month().clean(cell) == FIRST
 
@@ -627,12 +627,12 @@ def test_a_day_has_two_forms_in_text_and_is_a_date_in_a_workbook(cell):
         44348,
     ],
 )
-def test_a_day_in_another_form_is_a_fault(cell):
+def test_a_day_in_another_format_is_a_fault(cell):
     with pytest.raises(ValueError, match=r"a date, dd\.mm\.yyyy or yyyy-mm-dd, from 1900 to 2999"):
         Day().clean(cell)
 
 
-def test_a_day_that_may_be_left_out_is_none():
+def test_an_empty_optional_day_is_none():
     assert Day(required=False).clean("") is None
 
 
@@ -652,17 +652,17 @@ def test_an_id_is_a_whole_number(cell, number):
 @pytest.mark.parametrize(
     "cell", ["", "0", "-1", "1.0", "1 000", "x", "²", 0, 1.5, True, FIRST, "9223372036854775808", "9" * 5000]
 )
-def test_an_id_in_another_form_is_a_fault(cell):
+def test_an_id_in_another_format_is_a_fault(cell):
     with pytest.raises(ValueError, match="a whole number from 1"):
         Id().clean(cell)
 
 
 @pytest.mark.parametrize("cell", ["anna", "Їжак 'колючий'", "x" * 150, "漢字", "a=b"])
-def test_text_is_taken_as_it_is(cell):
+def test_text_is_kept_unchanged(cell):
     assert Text(max_length=150).clean(cell) == cell
 
 
 @pytest.mark.parametrize("cell", ["", "x" * 151, "\ufffd", "an\0na", "an\nna", "an\u202ena"])
-def test_text_that_cannot_be_shown_is_a_fault(cell):
+def test_invalid_text_is_a_fault(cell):
     with pytest.raises(ValueError, match="1 to 150 characters in UTF-8, or in the encoding told"):
         Text(max_length=150).clean(cell)

@@ -75,7 +75,7 @@ def test_nothing_is_loaded_into_a_book_that_is_not_empty(first_run, folder, some
     assert "demo data" not in output
 
 
-def test_there_is_an_account_for_each_role_whose_printed_password_works(first_run, folder):
+def test_each_role_has_an_account_whose_printed_password_works(first_run, folder):
     printed = passwords(first_run("--data", folder))
     assert {
         account.username: [group.name for group in account.groups.all()] for account in User.objects.all()
@@ -93,7 +93,7 @@ def test_there_is_an_account_for_each_role_whose_printed_password_works(first_ru
         assert client.get("/").status_code == 200
 
 
-def test_no_account_is_made_where_there_is_one(first_run, folder):
+def test_no_accounts_are_created_if_there_is_one(first_run, folder):
     builders.account()
     output = first_run("--data", folder)
     assert User.objects.count() == 1
@@ -102,7 +102,7 @@ def test_no_account_is_made_where_there_is_one(first_run, folder):
     assert book() == [2, 2, 3, 4, 2]
 
 
-def test_printed_curl_line_asks_for_the_last_year_of_the_book_and_works(first_run, folder, client):
+def test_printed_curl_command_requests_the_books_last_year_and_works(first_run, folder, client):
     output = first_run("--data", folder, "--port", "8123")
     command = re.fullmatch(
         r"  curl -H 'Authorization: (Token \w+)' 'http://127\.0\.0\.1:8123(/year_performance\?year=2021)'",
@@ -114,19 +114,19 @@ def test_printed_curl_line_asks_for_the_last_year_of_the_book_and_works(first_ru
     assert [row["month_year"] for row in answer.json()] == ["2021-01", "2021-02"]
 
 
-def test_token_of_the_curl_line_may_read_and_not_write(first_run, folder, client):
+def test_token_of_the_curl_command_may_only_read(first_run, folder, client):
     token = re.search(r"Token \w+", first_run("--data", folder))[0]
     assert client.post("/plans_insert", headers={"authorization": token}).status_code == 403
 
 
-def test_second_run_changes_nothing_and_says_nothing(first_run, folder):
+def test_second_run_changes_nothing_and_prints_nothing(first_run, folder):
     first_run("--data", folder)
     before = book(), list(User.objects.order_by("pk").values())
     assert first_run() == ""
     assert (book(), list(User.objects.order_by("pk").values())) == before
 
 
-def test_faulty_files_leave_the_book_empty_and_make_no_accounts(first_run, tmp_path):
+def test_files_with_faults_load_nothing_and_create_no_accounts(first_run, tmp_path):
     folder = builders.files(tmp_path, plans=["id\tperiod\tsum\tcategory_id", "1\t02.01.2021\t4000\t3"])
     with pytest.raises(CommandError, match="1 fault; nothing was stored"):
         first_run("--data", folder)
@@ -134,7 +134,7 @@ def test_faulty_files_leave_the_book_empty_and_make_no_accounts(first_run, tmp_p
     assert not User.objects.exists()
 
 
-def test_folder_that_is_not_there_is_an_error(first_run, tmp_path):
+def test_missing_folder_is_an_error(first_run, tmp_path):
     with pytest.raises(CommandError, match="No such folder"):
         first_run("--data", tmp_path / "absent")
     assert not User.objects.exists()

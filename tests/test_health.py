@@ -47,20 +47,20 @@ def unreachable_cache(settings) -> None:
     }
 
 
-def test_livez_asks_neither_the_database_nor_the_cache(client, settings):
+def test_livez_uses_neither_the_database_nor_the_cache(client, settings):
     unreachable_cache(settings)
     response = client.get("/livez")  # without the mark django_db, a query is an error here
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
 @pytest.mark.django_db
-def test_readyz_is_200_when_all_is_well(client):
+def test_readyz_is_200_when_everything_works(client):
     response = client.get("/readyz")
     assert (response.status_code, response.json()) == (200, WELL)
 
 
 @pytest.mark.django_db
-def test_readyz_is_503_without_a_database_and_says_no_more(client, database, tmp_path):
+def test_readyz_is_503_without_a_database_and_gives_no_details(client, database, tmp_path):
     database(tmp_path / "absent" / "hidden.sqlite3")
     response = client.get("/readyz")
     assert response.status_code == 503
@@ -68,7 +68,7 @@ def test_readyz_is_503_without_a_database_and_says_no_more(client, database, tmp
 
 
 @pytest.mark.django_db
-def test_readyz_is_503_where_nothing_is_migrated(client, database, tmp_path):
+def test_readyz_is_503_if_nothing_is_migrated(client, database, tmp_path):
     database(tmp_path / "empty.sqlite3")
     response = client.get("/readyz")
     assert response.status_code == 503
@@ -76,7 +76,7 @@ def test_readyz_is_503_where_nothing_is_migrated(client, database, tmp_path):
 
 
 @pytest.mark.django_db
-def test_readyz_is_503_where_one_migration_is_missing(client):
+def test_readyz_is_503_if_one_migration_is_missing(client):
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM django_migrations WHERE app = 'plans' AND name = '0001_initial'")
     response = client.get("/readyz")
@@ -85,7 +85,7 @@ def test_readyz_is_503_where_one_migration_is_missing(client):
 
 
 @pytest.mark.django_db
-def test_readyz_is_200_without_a_cache_and_says_no_more_than_that(client, settings):
+def test_readyz_is_200_without_a_cache_and_gives_no_details(client, settings):
     unreachable_cache(settings)
     response = client.get("/readyz")
     assert (response.status_code, response.json()) == (200, WELL | {"cache": "failed"})
@@ -93,7 +93,7 @@ def test_readyz_is_200_without_a_cache_and_says_no_more_than_that(client, settin
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("address", ["/livez", "/readyz"])
-def test_head_is_answered_and_writing_is_not(client, address):
+def test_only_get_and_head_are_allowed(client, address):
     head = client.head(address)
     assert (head.status_code, head.content) == (200, b"")
     for method in (client.post, client.put, client.patch, client.delete):
@@ -103,7 +103,7 @@ def test_head_is_answered_and_writing_is_not(client, address):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("address", ["/livez", "/readyz"])
-def test_answers_are_kept_by_nobody_and_set_no_cookie(client, address):
+def test_responses_are_not_cached_and_set_no_cookie(client, address):
     response = client.get(address)
     assert "no-store" in response["Cache-Control"]
     assert not response.cookies
@@ -152,7 +152,7 @@ NO_CACHE = (200, b'{"database": "ok", "migrations": "ok", "cache": "failed"}')
 
 @pytest.mark.slow
 @pytest.mark.skipif(connection.vendor != "mysql" or bool(missing()), reason="in the round with servers")
-def test_what_comes_back_is_noticed_like_what_is_gone():
+def test_readyz_notices_outages_and_recoveries():
     with mariadb() as database, redis() as cache:
         environment = {"DATABASE_URL": database.url, "REDIS_URL": cache.url}
         migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]

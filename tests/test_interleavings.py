@@ -141,7 +141,7 @@ def after_stamp_reads(action, *numbers: int):
 # A commit during an answer
 
 
-def test_a_commit_after_the_lookup_is_in_the_answer_and_in_what_is_kept(write_elsewhere):
+def test_a_commit_after_the_lookup_is_in_the_answer_and_the_cache(write_elsewhere):
     with after_stamp_reads(write_elsewhere, 1):
         answer = ask()
     assert (figures(answer), answer.hit) == (NEW, False)
@@ -149,7 +149,7 @@ def test_a_commit_after_the_lookup_is_in_the_answer_and_in_what_is_kept(write_el
     assert ask() == answer._replace(hit=True)
 
 
-def test_a_commit_between_the_stamp_and_the_snapshot_has_the_answer_tried_again(write_elsewhere):
+def test_a_commit_between_stamp_and_snapshot_causes_a_retry(write_elsewhere):
     with after_stamp_reads(write_elsewhere, 2):
         answer = ask()
     assert (figures(answer), answer.hit) == (NEW, False)
@@ -168,7 +168,7 @@ def test_a_commit_after_the_snapshot_began_is_not_in_the_answer(write_elsewhere)
 
 
 @pytest.mark.parametrize("table", ["book_daily_total", "plans_plan"])
-def test_a_commit_between_the_queries_of_a_computation_is_in_none_of_them(write_elsewhere, table):
+def test_a_commit_between_queries_of_a_computation_is_in_none_of_them(write_elsewhere, table):
     written = []
 
     def once() -> None:
@@ -182,7 +182,7 @@ def test_a_commit_between_the_queries_of_a_computation_is_in_none_of_them(write_
     assert (figures(answer), figures(later), later.hit) == (OLD, NEW, False)
 
 
-def test_a_commit_before_the_rows_are_kept_leaves_them_to_the_past(write_elsewhere):
+def test_rows_cached_after_a_commit_are_stale(write_elsewhere):
     before = DataStamp.current()
     answer = ask(computing(write_elsewhere))
     assert figures(answer) == OLD
@@ -191,7 +191,7 @@ def test_a_commit_before_the_rows_are_kept_leaves_them_to_the_past(write_elsewhe
     assert (figures(later), later.hit) == (NEW, False)
 
 
-def test_old_rows_kept_after_new_ones_do_not_replace_them(elsewhere):
+def test_rows_cached_late_do_not_replace_newer_ones(elsewhere):
     """The set after the invalidation: the slower reader is the last to put its rows into the cache."""
     computed, go = threading.Event(), threading.Event()
 
@@ -252,7 +252,7 @@ each_moment = pytest.mark.parametrize(
 
 
 @each_moment
-def test_what_is_not_committed_is_seen_by_its_own_transaction_alone(elsewhere, around):
+def test_only_its_own_transaction_sees_an_uncommitted_write(elsewhere, around):
     before = DataStamp.current()
     writer = Open(elsewhere, around)
     answer, again = ask(), ask()
@@ -265,7 +265,7 @@ def test_what_is_not_committed_is_seen_by_its_own_transaction_alone(elsewhere, a
 
 
 @each_moment
-def test_what_is_rolled_back_was_never_there(elsewhere, around):
+def test_a_rolled_back_write_is_never_seen(elsewhere, around):
     first = ask()
     writer = Open(elsewhere, around)
     assert ask() == first._replace(hit=True)
@@ -275,7 +275,7 @@ def test_what_is_rolled_back_was_never_there(elsewhere, around):
 
 
 @each_moment
-def test_a_commit_of_what_was_open_when_the_computation_began_is_not_in_it(elsewhere, around):
+def test_a_write_open_when_the_computation_began_is_not_in_it(elsewhere, around):
     writer = Open(elsewhere, around)
     with around_query(lambda sql: "book_daily_total" in sql, before=writer.end):
         answer = ask()
@@ -286,7 +286,7 @@ def test_a_commit_of_what_was_open_when_the_computation_began_is_not_in_it(elsew
 # When each try is spoilt
 
 
-def test_after_three_tries_in_vain_the_answer_is_computed_under_a_lock(write_elsewhere):
+def test_after_three_failed_tries_the_answer_is_computed_under_a_lock(write_elsewhere):
     locks = []
     lock = (lambda sql: "FOR UPDATE" in sql) if MYSQL else (lambda sql: sql == "BEGIN IMMEDIATE")
     with (
@@ -300,7 +300,7 @@ def test_after_three_tries_in_vain_the_answer_is_computed_under_a_lock(write_els
     assert locks == [1]
 
 
-def test_two_tries_in_vain_take_no_lock(write_elsewhere):
+def test_two_failed_tries_take_no_lock(write_elsewhere):
     lock = (lambda sql: "FOR UPDATE" in sql) if MYSQL else (lambda sql: sql == "BEGIN IMMEDIATE")
     locks = []
     with after_stamp_reads(write_elsewhere, 2, 4), around_query(lock, after=lambda: locks.append(1)):
@@ -309,7 +309,7 @@ def test_two_tries_in_vain_take_no_lock(write_elsewhere):
     assert locks == []
 
 
-def test_under_the_lock_nobody_else_commits(elsewhere, monkeypatch):
+def test_nobody_else_commits_under_the_lock(elsewhere, monkeypatch):
     monkeypatch.setattr(reports_cache, "TRIES", 0)
 
     def write_impatiently() -> None:
@@ -325,7 +325,7 @@ def test_under_the_lock_nobody_else_commits(elsewhere, monkeypatch):
     assert figures(ask()) == NEW
 
 
-def test_the_lock_waits_for_whoever_has_renewed_the_stamp(elsewhere, monkeypatch):
+def test_the_lock_waits_for_an_open_transaction_that_renewed_the_stamp(elsewhere, monkeypatch):
     monkeypatch.setattr(reports_cache, "TRIES", 0)
     writer = Open(elsewhere, transaction.atomic)
     lock = (lambda sql: "FOR UPDATE" in sql) if MYSQL else (lambda sql: sql == "BEGIN IMMEDIATE")
@@ -336,7 +336,7 @@ def test_the_lock_waits_for_whoever_has_renewed_the_stamp(elsewhere, monkeypatch
     assert ask() == answer._replace(hit=True)
 
 
-def test_a_report_leaves_the_connection_ready_to_write(book):
+def test_the_connection_can_write_after_a_report(book):
     ask()
     write()
     assert figures(ask()) == NEW
@@ -346,7 +346,7 @@ def test_a_report_leaves_the_connection_ready_to_write(book):
 
 
 @pytest.mark.skipif(not MYSQL, reason="SQLite has one level of isolation")
-def test_a_report_leaves_the_level_of_isolation_as_it_was(write_elsewhere):
+def test_a_report_restores_the_isolation_level(write_elsewhere):
     ask()
     with transaction.atomic():  # reads what is committed, not what was when it began
         assert Credit.objects.count() == 1
@@ -432,7 +432,7 @@ def test_an_answer_after_a_load_has_its_figures(elsewhere, tmp_path):
     assert (figures(later), later.hit) == (expected, False)
 
 
-def test_during_a_load_answers_are_of_the_book_before(elsewhere, tmp_path):
+def test_answers_during_a_load_show_the_book_before_it(elsewhere, tmp_path):
     """The tables are emptied, filled and checked while a reader asks."""
     first = ask()
     folder = builders.files(tmp_path)
@@ -473,7 +473,7 @@ def own_redis(settings):
         cache.client.get_client().connection_pool.disconnect()
 
 
-def test_redis_paused_around_a_write_holds_figures_of_the_past_that_nobody_asks_for(own_redis, book):
+def test_redis_paused_during_a_write_never_serves_stale_figures(own_redis, book):
     first = ask()
     os.kill(own_redis.pid, signal.SIGSTOP)
     write()
@@ -485,7 +485,7 @@ def test_redis_paused_around_a_write_holds_figures_of_the_past_that_nobody_asks_
 
 
 @pytest.mark.parametrize("fault", [signal.SIGSTOP, signal.SIGKILL], ids=["paused", "killed"])
-def test_redis_lost_between_computing_and_keeping_costs_the_keeping_alone(own_redis, write_elsewhere, fault):
+def test_redis_lost_before_caching_does_not_fail_the_request(own_redis, write_elsewhere, fault):
     def lose_redis_and_write() -> None:
         os.kill(own_redis.pid, fault)
         write_elsewhere()

@@ -67,7 +67,7 @@ def links(response) -> list[tuple[str, str]]:
         ("/reports/plans-performance/?check_date=2021-05-12", 5 * 2),
     ],
 )
-def test_every_figure_that_leads_to_rows_is_their_sum_or_count(book, analyst, address, count):
+def test_every_figure_is_the_sum_or_count_of_its_linked_rows(book, analyst, address, count):
     found = [pair for pair in links(analyst.get(address)) if "/plans-performance/" not in pair[0]]
     assert len(found) == count
     for behind, text in found:
@@ -78,7 +78,7 @@ def test_every_figure_that_leads_to_rows_is_their_sum_or_count(book, analyst, ad
             assert text == grouped(amount), behind
 
 
-def test_every_plan_of_the_year_leads_to_a_page_that_shows_it(book, analyst):
+def test_every_plan_of_the_year_links_to_a_page_that_shows_it(book, analyst):
     found = [
         pair for pair in links(analyst.get("/reports/year-performance/?year=2021")) if "/plans-" in pair[0]
     ]
@@ -87,7 +87,7 @@ def test_every_plan_of_the_year_leads_to_a_page_that_shows_it(book, analyst):
         assert f"<td>{text}</td>" in analyst.get(behind).content.decode()
 
 
-def test_each_figure_of_the_overview_leads_to_its_rows(book, analyst):
+def test_each_figure_of_the_overview_links_to_its_rows(book, analyst):
     html = analyst.get("/", {"check_date": "2021-06-10"}).content.decode()
     shown = re.findall(r'class="figure"><a href="([^"]+)">([^<]+)</a>', html)
     assert len(shown) == 4
@@ -188,7 +188,7 @@ def test_a_list_is_paged_without_counting_the_table(analyst, django_assert_max_n
     assert "Nothing is found." in analyst.get("/reports/credits/?page=3").content.decode()
 
 
-def test_pages_keep_the_filters_and_the_download_leaves_the_page(analyst):
+def test_pages_keep_the_filters_and_downloads_have_all_pages(analyst):
     builders.credit("2021-06-01", 100)
     html = analyst.get("/reports/credits/?state=overdue&state=closed&page=1").content.decode()
     assert 'href="?state=overdue&amp;state=closed&amp;format=csv"' in html
@@ -209,14 +209,14 @@ def test_pages_keep_the_filters_and_the_download_leaves_the_page(analyst):
         ("/reports/credits/?format=xlsx", "Select a valid choice"),
     ],
 )
-def test_a_wrong_filter_is_named_with_status_400(analyst, address, error):
+def test_a_wrong_filter_returns_400_and_is_named(analyst, address, error):
     response = analyst.get(address)
     assert response.status_code == 400
     assert error in response.content.decode()
     assert b"<table" not in response.content
 
 
-def test_a_list_is_private_and_its_text_is_guarded(analyst):
+def test_a_list_is_private_and_neutralises_formulas(analyst):
     builders.borrower(login="=1+1")
     assert analyst.get("/reports/borrowers/")["Cache-Control"] == "private, no-cache"
     assert downloaded(analyst, "/reports/borrowers/")[0]["login"] == "'=1+1"
@@ -231,12 +231,12 @@ def test_a_list_is_private_and_its_text_is_guarded(analyst):
         ("Мала", "filename*=utf-8''borrowers-%D0%9C%D0%B0%D0%BB%D0%B0-2021-07-01.csv"),
     ],
 )
-def test_a_download_is_named_after_what_is_searched(analyst, search, named):
+def test_the_name_of_a_download_has_its_filters(analyst, search, named):
     response = analyst.get("/reports/borrowers/", {"search": search, "format": "csv"})
     assert response["Content-Disposition"] == f"attachment; {named}"
 
 
-def test_outstanding_at_a_date_knows_nothing_of_later_days():
+def test_outstanding_at_a_date_ignores_later_days():
     credit = builders.credit("2021-06-01", 1000, actual_return_date="2021-06-20")
     builders.payment(credit, "2021-06-10", "300")
     builders.payment(credit, "2021-06-19", "700")

@@ -101,7 +101,7 @@ def other_book():
 
 
 @pytest.mark.parametrize("save", [builders.files, save_workbooks])
-def test_every_figure_of_the_files_lands(tmp_path, save):
+def test_every_value_of_the_files_is_stored(tmp_path, save):
     load(save(tmp_path))
     assert list(Borrower.objects.order_by("pk").values_list()) == [
         (1, "anna", date(2021, 1, 1)),
@@ -145,7 +145,7 @@ def test_every_figure_of_the_files_lands(tmp_path, save):
     ]
 
 
-def test_the_largest_amount_and_a_kopeck_land(tmp_path):
+def test_the_largest_and_smallest_amounts_are_stored_exactly(tmp_path):
     load(
         builders.files(
             tmp_path,
@@ -158,7 +158,7 @@ def test_the_largest_amount_and_a_kopeck_land(tmp_path):
     assert Payment.objects.get(pk=3).sum == Decimal("0.01")
 
 
-def test_a_first_load_tells_what_is_new(tmp_path):
+def test_the_first_load_reports_new_rows(tmp_path):
     assert load(builders.files(tmp_path)) == [
         "dictionary.csv: 0 new, 0 changed, 4 unchanged",
         "users.csv: 2 new, 0 changed, 0 unchanged",
@@ -219,14 +219,14 @@ def test_a_closed_credit_can_be_opened_again(tmp_path):
     assert Credit.objects.get(pk=1).actual_return_date is None
 
 
-def test_what_is_in_the_database_alone_stays(tmp_path, other_book):
+def test_rows_that_are_not_in_the_files_stay(tmp_path, other_book):
     load(builders.files(tmp_path))
     assert list(Borrower.objects.order_by("pk").values_list("pk", flat=True)) == [1, 2, 900]
     assert Payment.objects.get(pk=900).sum == Decimal("0.10")
     assert Plan.objects.count() == 3
 
 
-def test_replace_leaves_what_is_in_the_files_alone(tmp_path, other_book):
+def test_replace_leaves_only_the_rows_of_the_files(tmp_path, other_book):
     said = load(builders.files(tmp_path), replace=True)
     assert said == [
         "dictionary.csv: 4 new, 0 changed, 0 unchanged",
@@ -251,14 +251,14 @@ def test_replace_frees_the_ids_and_logins_of_others(tmp_path, other_book):
     assert Payment.objects.get(pk=900).credit_id == 1
 
 
-def test_a_faulty_replace_keeps_the_old_book(tmp_path, other_book):
+def test_a_replace_with_faults_keeps_the_old_book(tmp_path, other_book):
     files = builders.files(tmp_path, **changed("plans", 3, "2\t01.01.2021\t-1\t4"))
     faults, _ = refused(files, replace=True)
     assert len(faults) == 1
     assert Borrower.objects.get().login == "vera"
 
 
-def test_plans_are_known_by_month_and_category_whatever_their_ids(tmp_path):
+def test_plans_are_matched_by_month_and_category_not_id(tmp_path):
     load(builders.files(tmp_path))
     pks = dict(Plan.objects.values_list("category", "pk"))
     said = load(
@@ -289,12 +289,12 @@ def test_the_dictionary_of_the_files_may_be_shorter_than_that_of_the_database(tm
     assert Dictionary.objects.count() == 4
 
 
-def test_empty_files_are_a_load_of_nothing(tmp_path):
+def test_empty_files_change_nothing(tmp_path):
     said = load(builders.files(tmp_path, **{stem: lines[:1] for stem, lines in FILES.items()}))
     assert said == [f"{stem}.csv: 0 new, 0 changed, 0 unchanged" for stem in RESOURCES]
 
 
-def test_a_load_of_many_batches_lands_whole(tmp_path):
+def test_a_load_of_many_batches_is_stored_completely(tmp_path):
     """5,000 payments of 0.01 to 50.00: 50 x 5,001 x 50 kopecks."""
     payments = [f"{n}\t2\t01.02.2021\t1\t{n / 100:.2f}" for n in range(1, 5001)]
     files = builders.files(tmp_path, payments=[FILES["payments"][0], *payments])
@@ -431,30 +431,30 @@ FAULTS_BESIDE_OTHER_BOOK = {
 
 @pytest.mark.parametrize("replace", [False, True], ids=["", "replace"])
 @pytest.mark.parametrize(("fault", "files"), FAULTS.items(), ids=FAULTS)
-def test_a_fault_is_told_exactly_and_nothing_is_stored(tmp_path, other_book, fault, files, replace):
+def test_a_fault_is_reported_exactly_and_nothing_is_stored(tmp_path, other_book, fault, files, replace):
     faults, total = refused(builders.files(tmp_path, **files), replace=replace)
     assert faults == [fault]
     assert total == "1 fault; nothing was stored."
 
 
 @pytest.mark.parametrize(("fault", "files"), FAULTS_BESIDE_OTHER_BOOK.items(), ids=FAULTS_BESIDE_OTHER_BOOK)
-def test_what_the_database_has_is_never_taken_for_something_else(tmp_path, other_book, fault, files):
+def test_an_id_that_belongs_to_another_row_is_a_fault(tmp_path, other_book, fault, files):
     assert refused(builders.files(tmp_path, **files))[0] == [fault]
 
 
-def test_what_refers_to_a_faulty_row_is_not_at_fault_for_it(tmp_path):
+def test_a_reference_to_a_row_with_faults_is_not_a_fault(tmp_path):
     """Borrower 2 has credit 2, and that has payment 3."""
     files = builders.files(tmp_path, **changed("users", 3, "2\tBohdan\tsoon"))
     assert refused(files)[0] == [f"users.csv, row 3, column registration_date, found 'soon', expected {DAY}"]
 
 
-def test_what_refers_to_a_file_that_cannot_be_read_is_not_at_fault_for_it(tmp_path):
+def test_a_reference_to_an_unreadable_file_is_not_a_fault(tmp_path):
     files = builders.files(tmp_path)
     (files / "users.csv").write_bytes(b"\0")
     assert refused(files)[0] == ["users.csv: found 'binary data', expected CSV or XLSX"]
 
 
-def test_dictionary_entries_that_are_nowhere_are_faults(tmp_path):
+def test_missing_dictionary_entries_are_faults(tmp_path):
     files = builders.files(tmp_path, dictionary=["id\tname", "1\tтіло", "5\tінше"])
     assert refused(files, replace=True)[0] == [
         "dictionary.csv: column id, expected a row with the id 2",
@@ -463,7 +463,7 @@ def test_dictionary_entries_that_are_nowhere_are_faults(tmp_path):
     ]
 
 
-def test_dictionary_names_that_are_the_same_in_any_case_are_faults(tmp_path):
+def test_dictionary_names_that_differ_only_in_case_are_faults(tmp_path):
     files = builders.files(tmp_path, **changed("dictionary", 5, "4\tВИДАЧА"))
     assert refused(files)[0] == [
         "dictionary.csv: column name, found 'видача', expected a name that no other row has, in any case",
@@ -471,7 +471,7 @@ def test_dictionary_names_that_are_the_same_in_any_case_are_faults(tmp_path):
     ]
 
 
-def test_a_later_issuance_must_not_pass_the_payments_of_the_database(tmp_path):
+def test_a_new_issuance_date_must_not_follow_stored_payments(tmp_path):
     """Payment 3, of 1 February, is in the database alone."""
     load(builders.files(tmp_path))
     files = builders.files(
@@ -485,7 +485,7 @@ def test_a_later_issuance_must_not_pass_the_payments_of_the_database(tmp_path):
     ]
 
 
-def test_all_faults_of_all_files_are_told_at_once(tmp_path, other_book):
+def test_all_faults_of_all_files_are_reported_at_once(tmp_path, other_book):
     files = builders.files(
         tmp_path,
         **added("plans", "3\t02.01.2021\t-1\t1"),
@@ -518,7 +518,7 @@ def test_all_faults_of_all_files_are_told_at_once(tmp_path, other_book):
     assert total == "15 faults; nothing was stored."
 
 
-def test_of_more_than_100_faults_in_a_file_the_first_are_told_and_the_others_counted(tmp_path):
+def test_after_100_faults_of_a_file_the_others_are_counted(tmp_path):
     files = builders.files(
         tmp_path,
         **added("users", *["x\tolena\t01.01.2021"] * 101),
@@ -534,7 +534,7 @@ def test_of_more_than_100_faults_in_a_file_the_first_are_told_and_the_others_cou
     assert total == "231 faults; nothing was stored."
 
 
-def test_a_faulty_cell_hides_no_fault_of_the_others(tmp_path, other_book):
+def test_a_fault_in_a_cell_does_not_hide_faults_of_other_cells(tmp_path, other_book):
     """But for what would only follow from it: an id, a date or a borrower that isn't known."""
     files = builders.files(
         tmp_path,
@@ -577,7 +577,7 @@ def test_a_faulty_cell_hides_no_fault_of_the_others(tmp_path, other_book):
     ]
 
 
-def test_a_cell_has_one_fault_at_most(tmp_path, other_book):
+def test_a_cell_has_at_most_one_fault(tmp_path, other_book):
     """The id is vera's, and the login anna's."""
     files = builders.files(tmp_path, **added("users", "900\tanna\t01.01.2021"))
     assert refused(files)[0] == [
@@ -585,7 +585,7 @@ def test_a_cell_has_one_fault_at_most(tmp_path, other_book):
     ]
 
 
-def test_rows_are_told_apart_over_batches(tmp_path):
+def test_duplicates_are_found_across_batches(tmp_path):
     """The same id, and the same login, 3,000 rows away."""
     users = [f"{number}\tborrower{number}\t01.01.2021" for number in range(3, 3003)]
     files = builders.files(
@@ -597,7 +597,7 @@ def test_rows_are_told_apart_over_batches(tmp_path):
     ]
 
 
-def test_faults_of_workbooks_are_told_in_the_words_of_their_cells(tmp_path):
+def test_faults_of_workbooks_show_cells_as_text(tmp_path):
     files = save_workbooks(
         tmp_path,
         **changed("payments", 4, "3\t2\t19.01.2021\t1\t0.01"),
@@ -614,12 +614,12 @@ def test_faults_of_workbooks_are_told_in_the_words_of_their_cells(tmp_path):
 # Files
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path):
+def test_a_missing_folder_is_reported(tmp_path):
     with pytest.raises(CommandError, match=r"^No such folder: .*nowhere$"):
         load(tmp_path / "nowhere")
 
 
-def test_each_file_must_be_there_once(tmp_path):
+def test_each_file_must_exist_once(tmp_path):
     files = builders.files(tmp_path)
     (files / "users.csv").rename(files / "Users.TXT")
     (files / "users.xlsx").touch()
@@ -635,7 +635,7 @@ def test_each_file_must_be_there_once(tmp_path):
     assert not Borrower.objects.exists()
 
 
-def test_files_are_known_by_any_case_and_told_apart_by_content(tmp_path):
+def test_file_names_ignore_case_and_formats_are_detected(tmp_path):
     files = save_workbooks(tmp_path)
     (files / "users.xlsx").rename(files / "USERS.Csv")
     (files / "plans.xlsx").rename(files / "Plans.tsv")
@@ -664,18 +664,18 @@ def encoded(folder, encoding):
     return folder
 
 
-def test_cp1251_is_read_when_it_is_asked_for(tmp_path):
+def test_cp1251_is_read_if_given(tmp_path):
     load(encoded(tmp_path, "cp1251"), encoding="cp1251", replace=True)
     assert dict(Dictionary.objects.values_list()) == builders.NAMES
 
 
-def test_cp1251_that_nobody_asked_for_is_recognised_and_said(tmp_path):
+def test_cp1251_is_detected_and_reported(tmp_path):
     said = load(encoded(tmp_path, "cp1251"))
     assert dict(Dictionary.objects.values_list()) == builders.NAMES
     assert "dictionary.csv: Read as Windows-1251." in said
 
 
-def test_another_encoding_that_nobody_asked_for_is_a_fault(tmp_path):
+def test_another_encoding_is_a_fault_unless_given(tmp_path):
     """A letter of it is no UTF-8, or begins what the next doesn't end."""
     assert refused(encoded(tmp_path, "koi8-u"))[0] == [
         f"dictionary.csv, row {row}, column name, found '{name.encode('koi8-u').decode(errors='replace')}', "
@@ -684,13 +684,13 @@ def test_another_encoding_that_nobody_asked_for_is_a_fault(tmp_path):
     ]
 
 
-def test_utf_16_is_told_by_its_mark(tmp_path):
+def test_utf_16_is_detected_by_its_byte_order_mark(tmp_path):
     load(encoded(tmp_path, "utf-16"))
     assert dict(Dictionary.objects.values_list()) == builders.NAMES
 
 
 @pytest.mark.parametrize("encoding", ["klingon", "", "hex"])
-def test_an_unknown_encoding_is_told(tmp_path, encoding):
+def test_an_unknown_encoding_is_reported(tmp_path, encoding):
     with pytest.raises(CommandError, match=f"^Unknown encoding: {encoding}$"):
         load(builders.files(tmp_path), encoding=encoding)
 

@@ -213,7 +213,7 @@ def load_until(book: Book, folder: Path, options: list[str], progress: str, seco
     [("empty", "first", []), ("first", "second", []), ("first", "second", ["--replace"])],
     ids=["new rows", "changed rows", "replaced rows"],
 )
-def test_a_killed_load_leaves_the_old_book_or_the_new_one_whole(
+def test_a_killed_load_leaves_either_the_old_or_the_new_book(
     book, folders, whole, old, new, options, progress, seconds
 ):
     if name_of(book, whole) != old:
@@ -253,7 +253,7 @@ def test_after_a_killed_load_the_next_one_succeeds(book, folders, whole):
     ids=["new rows", "changed rows", "replaced nothing", "replaced and changed rows", "replaced rows"],
 )
 @pytest.mark.parametrize("_again", range(2))
-def test_two_loads_at_once_end_as_one_after_the_other(book, folders, whole, old, new, options, _again):
+def test_two_simultaneous_loads_run_one_after_the_other(book, folders, whole, old, new, options, _again):
     if name_of(book, whole) != old:
         book.run("load_data", folders[old], "--replace")
 

@@ -97,7 +97,7 @@ def be_impatient() -> None:
 
 
 @pytest.mark.parametrize("table", ["credits_payment", "credits_credit", "credits_dictionary"])
-def test_anybody_can_save_while_a_preview_is_in_its_middle(client_as, elsewhere, table):
+def test_others_can_write_during_a_preview(client_as, elsewhere, table):
     editor = client_as(EDITOR)
     payment = builders.payment(builders.credit("2021-06-01"), "2021-06-05", 1)
     lines = f"{HEADER}{payment.pk};{payment.credit_id};2021-06-05;1;2\n;{payment.credit_id};2021-06-05;1;3\n"
@@ -116,7 +116,7 @@ def test_anybody_can_save_while_a_preview_is_in_its_middle(client_as, elsewhere,
     assert sorted(Payment.objects.values_list("sum", flat=True)) == [7, 8]
 
 
-def test_preview_writes_nothing_but_the_upload(editor):
+def test_preview_stores_only_the_upload(editor):
     payment = builders.payment(builders.credit("2021-06-01"), "2021-06-05", 1)
     lines = f"{HEADER}{payment.pk};{payment.credit_id};2021-06-05;1;2\n;{payment.credit_id};2021-06-05;1;3\n"
     written = []
@@ -166,7 +166,7 @@ def test_preview_and_import_find_the_faults_that_need_the_whole_file(db):
 # What was previewed is what is stored
 
 
-def test_import_of_another_book_than_was_previewed_shows_the_new_preview(editor, administrator):
+def test_import_shows_a_new_preview_if_the_book_has_changed(editor, administrator):
     credit = builders.credit("2021-06-01")
     lines = f"{HEADER}99;{credit.pk};2021-06-05;1;5\n"
     first = preview(editor, "credits/payment", lines)
@@ -202,7 +202,7 @@ def test_import_of_another_book_than_was_previewed_shows_the_new_preview(editor,
     ],
     ids=["deleted", "as in the file", "no longer as in the file"],
 )
-def test_import_that_would_do_something_else_stores_nothing(editor, change):
+def test_import_that_would_differ_from_its_preview_stores_nothing(editor, change):
     credit = builders.credit("2021-06-01")
     paid(1, credit, 1)
     paid(2, credit, 1)
@@ -213,7 +213,7 @@ def test_import_that_would_do_something_else_stores_nothing(editor, change):
     assert list(Payment.objects.values()) == before
 
 
-def test_import_that_the_book_does_not_allow_any_more_is_forgotten(editor):
+def test_upload_that_has_become_invalid_is_deleted(editor):
     credit = builders.credit("2021-06-01")
     response = preview(editor, "credits/payment", HEADER + line(1, credit, 2))
     Credit.objects.update(issuance_date="2021-06-06")
@@ -224,7 +224,7 @@ def test_import_that_the_book_does_not_allow_any_more_is_forgotten(editor):
 
 
 @pytest.mark.skipif(not MYSQL, reason="on SQLite one writes at a time")
-def test_row_that_comes_while_the_import_runs_is_not_overwritten(client_as, elsewhere):
+def test_row_added_during_the_import_is_not_overwritten(client_as, elsewhere):
     editor, credit = client_as(EDITOR), builders.credit("2021-06-01")
     response = preview(editor, "credits/payment", HEADER + line(1, credit, 2))
     with before_query(
@@ -238,7 +238,7 @@ def test_row_that_comes_while_the_import_runs_is_not_overwritten(client_as, else
 
 
 @pytest.mark.skipif(not MYSQL, reason="on SQLite one writes at a time")
-def test_row_that_is_changed_between_reading_and_locking_is_not_overwritten(client_as, elsewhere):
+def test_row_changed_between_reading_and_locking_is_not_overwritten(client_as, elsewhere):
     editor, credit = client_as(EDITOR), builders.credit("2021-06-01")
     paid(1, credit, 1)
     response = preview(editor, "credits/payment", HEADER + line(1, credit, 2))
@@ -255,7 +255,7 @@ def test_row_that_is_changed_between_reading_and_locking_is_not_overwritten(clie
 
 
 @pytest.mark.skipif(not MYSQL, reason="on SQLite one writes at a time")
-def test_row_that_is_to_be_changed_waits_and_one_that_is_not_does_not(client_as, elsewhere):
+def test_import_locks_only_rows_that_it_changes(client_as, elsewhere):
     editor, credit = client_as(EDITOR), builders.credit("2021-06-01")
     for pk in (1, 2):
         paid(pk, credit, 1)
@@ -274,7 +274,7 @@ def test_row_that_is_to_be_changed_waits_and_one_that_is_not_does_not(client_as,
 
 
 @pytest.mark.skipif(not MYSQL, reason="on SQLite one writes at a time")
-def test_credit_of_a_row_that_stays_as_it_is_can_be_changed_meanwhile(client_as, elsewhere):
+def test_credit_of_an_unchanged_payment_can_be_changed_meanwhile(client_as, elsewhere):
     editor = client_as(EDITOR)
     stays, changes = builders.credit("2021-06-01"), builders.credit("2021-06-01")
     paid(1, stays, 1)
@@ -322,7 +322,7 @@ def test_import_confirmed_twice_at_once_stores_once(client_as, committed):
 # Uploads
 
 
-def test_refused_upload_is_not_kept(editor):
+def test_upload_with_faults_is_not_kept(editor):
     credit = builders.credit("2021-06-01")
     preview(editor, "credits/payment", HEADER + line(1, credit, 0))
     assert Upload.objects.count() == 0
@@ -338,7 +338,7 @@ def test_cancelled_upload_is_deleted_and_nothing_stored(editor):
     assert (Payment.objects.count(), Upload.objects.count()) == (0, 0)
 
 
-def test_upload_of_one_table_is_neither_confirmed_nor_cancelled_at_another(editor):
+def test_upload_cannot_be_confirmed_or_cancelled_for_another_table(editor):
     response = preview(editor, "credits/payment", HEADER + line(1, builders.credit("2021-06-01"), 2))
     for button in ("confirm", "cancel"):
         send(editor, "credits/credit", response, **{button: "x"})
@@ -348,7 +348,7 @@ def test_upload_of_one_table_is_neither_confirmed_nor_cancelled_at_another(edito
 # Rows without an id
 
 
-def test_database_gives_ids_to_rows_that_have_none(editor):
+def test_database_assigns_ids_to_rows_without_one(editor):
     credit = builders.credit("2021-06-01")
     known = builders.payment(credit, "2021-06-05", 1)
     free = known.pk + 1  # what the database would give next
@@ -364,7 +364,7 @@ def test_database_gives_ids_to_rows_that_have_none(editor):
         assert [load.file for load in Load.objects.bringing("credits.payment", pk)] == ["file.csv"]
 
 
-def test_rows_without_an_id_over_many_batches_leave_later_ids_alone(editor, monkeypatch):
+def test_rows_without_an_id_never_take_ids_of_later_rows(editor, monkeypatch):
     monkeypatch.setattr("credits.book.loading.BATCH_SIZE", 2)
     credit = builders.credit("2021-06-01")
     first = builders.payment(credit, "2021-06-05", 1).pk + 1
@@ -376,7 +376,7 @@ def test_rows_without_an_id_over_many_batches_leave_later_ids_alone(editor, monk
     assert list(Payment.objects.order_by("pk").values_list("sum", flat=True)) == [1, 3, 3, 3, 2, 2, 2, 2, 2]
 
 
-def test_borrowers_and_credits_may_have_no_id_either(editor):
+def test_borrowers_and_credits_may_also_have_no_id(editor):
     lines = "id;login;registration_date\n;olena;2021-01-01\n900;petro;2021-01-01\n"
     response = preview(editor, "credits/borrower", lines)
     assert "1 row has no id: the database will give it one." in words(response)
@@ -389,7 +389,7 @@ def test_borrowers_and_credits_may_have_no_id_either(editor):
     assert Credit.objects.get().borrower == olena
 
 
-def test_login_of_another_borrower_is_a_fault_without_an_id_too(editor):
+def test_login_of_another_borrower_is_a_fault_even_without_an_id(editor):
     anna = builders.borrower(login="anna")
     lines = "id;login;registration_date\n;anna;2021-01-01\n;vera;2021-01-01\n;vera;2021-01-01\n"
     response = preview(editor, "credits/borrower", lines)
@@ -399,7 +399,7 @@ def test_login_of_another_borrower_is_a_fault_without_an_id_too(editor):
     ]
 
 
-def test_file_that_was_imported_before_is_remarked(editor):
+def test_file_that_was_imported_before_gets_a_remark(editor):
     lines = HEADER + line("", builders.credit("2021-06-01"), 2)
     assert "was imported" not in words(preview(editor, "credits/payment", lines))
     send(editor, "credits/payment", preview(editor, "credits/payment", lines, name="may.csv"))
@@ -408,7 +408,7 @@ def test_file_that_was_imported_before_is_remarked(editor):
     assert remark in words(preview(editor, "credits/payment", lines, name="june.csv"))
 
 
-def test_file_without_ids_that_two_have_previewed_is_stored_once_without_a_word(editor, administrator):
+def test_file_without_ids_previewed_twice_needs_a_second_confirmation(editor, administrator):
     lines = HEADER + line("", builders.credit("2021-06-01"), 2)
     first = preview(editor, "credits/payment", lines)
     second = preview(administrator, "credits/payment", lines)
@@ -421,7 +421,7 @@ def test_file_without_ids_that_two_have_previewed_is_stored_once_without_a_word(
     assert Payment.objects.count() == 2
 
 
-def test_file_whose_import_was_undone_is_not_remarked(editor, administrator):
+def test_file_whose_import_was_undone_gets_no_remark(editor, administrator):
     lines = HEADER + line("", builders.credit("2021-06-01"), 2)
     send(editor, "credits/payment", preview(editor, "credits/payment", lines))
     administrator.post(f"/admin/credits/load/{Load.objects.get().pk}/undo/")
@@ -464,7 +464,7 @@ def test_doubtful_values_are_shown_and_stored(editor):
 
 
 @time_machine.travel("2021-07-01")
-def test_payments_over_what_is_owed_are_doubtful(editor, monkeypatch):
+def test_overpayments_are_doubtful(editor, monkeypatch):
     monkeypatch.setattr("credits.book.loading.BATCH_SIZE", 2)
     credit, other = builders.credit("2021-06-01", 100, percent=10), builders.credit("2021-06-01", 100)
     paid(1, credit, 50)
@@ -500,7 +500,7 @@ def test_closing_a_credit_with_a_debt_is_doubtful(editor):
     assert doubts(response) == [(2, "actual_return_date", "2021-06-20", "0.01 of the body isn't paid.")]
 
 
-def test_of_many_doubts_the_first_are_shown_and_all_counted(editor):
+def test_first_doubts_are_shown_and_all_are_counted(editor):
     credit = builders.credit("2021-06-01", 1)
     response = preview(editor, "credits/payment", HEADER + line("", credit, 2) * 101)
     result = response.context["result"]
@@ -513,7 +513,7 @@ def test_of_many_doubts_the_first_are_shown_and_all_counted(editor):
 
 
 @pytest.mark.skipif(not MYSQL, reason="on SQLite one writes at a time")
-def test_payment_is_saved_while_a_load_is_in_its_middle(elsewhere, tmp_path):
+def test_payment_can_be_saved_during_a_load(elsewhere, tmp_path):
     payment = builders.payment(builders.credit("2021-06-01", pk=900), "2021-06-05", 1)
 
     def save() -> None:

@@ -132,7 +132,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     return Installed(folder, port, running.output.read_text())
 
 
-def test_second_run_is_quick_and_keeps_what_the_first_made(installed: Installed) -> None:
+def test_second_run_is_quick_and_keeps_data_and_accounts(installed: Installed) -> None:
     printed = re.search(r"curl -H '(.+?): (.+?)' 'http://127.0.0.1:(\d+)(/.+?)'", installed.output)
     assert printed, installed.output
     header, token, port, path = printed.groups()
@@ -159,7 +159,7 @@ def test_second_run_is_quick_and_keeps_what_the_first_made(installed: Installed)
         pytest.param(os.killpg, signal.SIGHUP, id="the terminal is closed"),
     ],
 )
-def test_nothing_is_left_running(
+def test_no_process_is_left_running(
     installed: Installed, send: Callable[[int, int], None], number: signal.Signals
 ) -> None:
     port = free_port()
@@ -171,7 +171,7 @@ def test_nothing_is_left_running(
         assert not running.survivors()
 
 
-def test_port_in_use_is_said_before_anything_is_touched(installed: Installed) -> None:
+def test_port_in_use_is_reported_before_anything_changes(installed: Installed) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         run = make(installed.folder, "run", f"PORT={port}")
@@ -180,7 +180,7 @@ def test_port_in_use_is_said_before_anything_is_touched(installed: Installed) ->
     assert "Preparing" not in run.stdout
 
 
-def test_own_files_take_the_place_of_the_demo_data(installed: Installed, tmp_path: Path) -> None:
+def test_own_files_replace_the_demo_data(installed: Installed, tmp_path: Path) -> None:
     folder = tmp_path / "own $files"
     folder.mkdir()
     builders.files(folder)
@@ -197,7 +197,7 @@ def test_own_files_take_the_place_of_the_demo_data(installed: Installed, tmp_pat
     assert f"The book isn't empty: {folder} was not loaded." in running.output.read_text()
 
 
-def test_faulty_files_are_explained_and_not_served(installed: Installed, tmp_path: Path) -> None:
+def test_files_with_faults_are_reported_and_not_served(installed: Installed, tmp_path: Path) -> None:
     faulty = {"plans": ["id\tperiod\tsum\tcategory_id", "1\t02.01.2021\t4000\t3"]}
     builders.files(tmp_path, **faulty)
     database = f"sqlite:///{tmp_path}/book.sqlite3"
@@ -219,7 +219,7 @@ def test_mysql_without_its_headers_names_the_packages(installed: Installed, tmp_
     assert "apt install build-essential python3-dev libmariadb-dev pkg-config" in run.stdout
 
 
-def test_interrupted_installation_is_made_again(tmp_path: Path) -> None:
+def test_interrupted_installation_is_repeated(tmp_path: Path) -> None:
     folder = copy_project(tmp_path)
     with make_run(folder, free_port()) as running:
         end = time.monotonic() + 120
@@ -235,7 +235,7 @@ def test_interrupted_installation_is_made_again(tmp_path: Path) -> None:
     subprocess.run([folder / ".venv/bin/python", "-c", "import django, granian"], check=True)
 
 
-def test_environment_that_lost_its_python_is_made_again(tmp_path: Path) -> None:
+def test_environment_without_its_python_is_created_again(tmp_path: Path) -> None:
     folder = copy_project(tmp_path)
     (folder / "requirements.txt").write_text("")
     assert "Creating .venv." in make(folder, ".venv/requirements.done").stdout
@@ -264,7 +264,7 @@ def test_environment_that_lost_its_python_is_made_again(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_unfit_python_is_explained(tmp_path: Path, script: str, answer: str) -> None:
+def test_unsupported_python_is_reported(tmp_path: Path, script: str, answer: str) -> None:
     folder = copy_project(tmp_path)
     python = tmp_path / "a python"
     python.write_text(f"#!/bin/sh\n{script}\n")

@@ -54,7 +54,7 @@ class TestKeeping:
 
     @pytest.mark.parametrize("address", [YEAR, f"{YEAR}&format=csv", "/api/v1/payments"])
     @pytest.mark.parametrize("encoding", ["identity", "gzip"])
-    def test_what_is_unchanged_is_304(self, book, analyst, address, encoding):
+    def test_unchanged_responses_are_304(self, book, analyst, address, encoding):
         first = analyst.get(address, headers={"accept-encoding": encoding})
         assert first.status_code == 200
         asked = {"accept-encoding": encoding, "if-none-match": first["ETag"]}
@@ -64,12 +64,12 @@ class TestKeeping:
         assert analyst.get(address, headers=asked).status_code == 200
 
     @pytest.mark.parametrize("address", [YEAR, "/api/v1/payments"])
-    def test_figures_are_for_one_account_alone(self, book, analyst, address):
+    def test_figures_are_private_to_an_account(self, book, analyst, address):
         response = analyst.get(address)
         assert response["Cache-Control"] == "private, no-cache"
         assert {"Authorization", "Cookie"} <= {name.strip() for name in response["Vary"].split(",")}
 
-    def test_json_csv_and_xlsx_have_tags_of_their_own(self, book, analyst):
+    def test_json_csv_and_xlsx_have_different_etags(self, book, analyst):
         kinds = (
             "application/json",
             "text/csv",
@@ -88,17 +88,17 @@ class TestKeeping:
             ("payments?credit=", "credit"),
         ],
     )
-    def test_a_parameter_that_is_named_has_a_value(self, analyst, address, parameter):
+    def test_an_empty_parameter_is_a_fault(self, analyst, address, parameter):
         (fault,) = analyst.get(f"/api/v1/{address}").json()["errors"]
         assert (fault["parameter"], fault["found"]) == (parameter, "")
 
-    def test_format_counts_for_more_than_accept(self, book, analyst):
+    def test_format_overrides_accept(self, book, analyst):
         response = analyst.get(f"{YEAR}&format=json", headers={"accept": "text/csv"})
         assert response["Content-Type"] == "application/json"
 
 
 class TestSending:
-    def test_gzip_is_for_those_who_can_read_it(self, book, analyst):
+    def test_gzip_is_sent_only_to_clients_that_accept_it(self, book, analyst):
         plain = analyst.get(YEAR)
         packed = analyst.get(YEAR, headers={"accept-encoding": "gzip"})
         assert "Content-Encoding" not in plain
@@ -106,7 +106,7 @@ class TestSending:
         assert gzip.decompress(packed.content) == plain.content
         assert "Accept-Encoding" in packed["Vary"]
 
-    def test_csv_is_streamed_through_gzip_too(self, book, analyst):
+    def test_csv_is_streamed_with_gzip_too(self, book, analyst):
         plain = b"".join(analyst.get(f"{YEAR}&format=csv").streaming_content)
         packed = analyst.get(f"{YEAR}&format=csv", headers={"accept-encoding": "gzip"})
         assert packed.streaming
@@ -126,10 +126,10 @@ class TestSending:
             ("/api/v1/dictionary/1", "GET, PUT, PATCH, DELETE, HEAD, OPTIONS"),
         ],
     )
-    def test_options_tell_the_methods(self, analyst, address, methods):
+    def test_options_lists_the_methods(self, analyst, address, methods):
         assert analyst.options(address)["Allow"] == methods
 
-    def test_other_sites_may_ask_only_if_configured(self, book, analyst, settings):
+    def test_cors_allows_only_configured_sites(self, book, analyst, settings):
         origin = {"origin": "https://example.com"}
         assert "Access-Control-Allow-Origin" not in analyst.get("/api/v1/payments", headers=origin)
         settings.CORS_ALLOWED_ORIGINS = ["https://example.com"]
@@ -163,7 +163,7 @@ ROOTS = ["/year_performance", "/plans_performance", "/user_credits/1", "/plans_i
 
 class TestErrors:
     @pytest.mark.parametrize("address", ROOTS)
-    def test_nobody_is_401(self, address):
+    def test_a_request_without_credentials_is_401(self, address):
         assert_problem(APIClient().post(address), 401)
 
     @pytest.mark.parametrize("address", ROOTS)
@@ -171,7 +171,7 @@ class TestErrors:
         assert_problem(stranger.get(address), 403)
 
     @pytest.mark.parametrize("address", ["/api/", "/api/v1/nothing", "/user_credits", "/year_performance/x"])
-    def test_what_is_not_there_is_404(self, analyst, address):
+    def test_unknown_rows_and_addresses_are_404(self, analyst, address):
         assert_problem(analyst.get(address), 404)
 
     @pytest.mark.parametrize("address", ROOTS)
@@ -181,7 +181,7 @@ class TestErrors:
         assert "OPTIONS" in response["Allow"]
 
     @pytest.mark.parametrize("address", [YEAR, "/api/v1/payments"])
-    def test_an_unknown_kind_of_answer_is_406(self, analyst, address):
+    def test_an_unsupported_accept_header_is_406(self, analyst, address):
         assert_problem(analyst.get(address, headers={"accept": "image/png"}), 406)
 
     @pytest.mark.parametrize(
@@ -197,23 +197,23 @@ class TestErrors:
             ("text/csv;q*=x''1, application/json", "application/json"),
         ],
     )
-    def test_the_kind_that_is_preferred_is_sent(self, book, analyst, accept, kind):
+    def test_the_preferred_format_is_sent(self, book, analyst, accept, kind):
         response = analyst.get(YEAR, headers={"accept": accept})
         assert (response.status_code, response["Content-Type"].split(";")[0]) == (200, kind)
 
     @pytest.mark.parametrize("accept", ["application/json;q=0", "*/*;q=0", "", ",", "a/b;q*=x''1"])
-    def test_a_kind_that_is_ruled_out_is_not_sent(self, analyst, accept):
+    def test_a_format_with_q_0_is_not_sent(self, analyst, accept):
         assert_problem(analyst.get("/api/v1/payments", headers={"accept": accept}), 406)
 
     @pytest.mark.parametrize("address", [YEAR, f"{YEAR}&format=csv", "/api/v1/payments", "/api/v1/overview"])
-    def test_a_tag_that_a_list_or_report_has_not_is_412(self, committed, book, analyst, address):
+    def test_if_match_that_differs_from_a_list_or_report_is_412(self, committed, book, analyst, address):
         assert_problem(analyst.get(address, headers={"if-match": '"another"'}), 412)
 
-    def test_an_unknown_kind_of_body_is_415(self, editor):
+    def test_an_unsupported_content_type_is_415(self, editor):
         assert_problem(editor.post("/api/v1/payments", "x", content_type="text/plain"), 415)
         assert_problem(editor.post("/plans_insert", "{}", content_type="application/json"), 415)
 
-    def test_an_error_is_a_problem_whatever_was_accepted(self, analyst):
+    def test_an_error_is_a_problem_whatever_the_accept_header(self, analyst):
         response = analyst.get("/year_performance?year=x", headers={"accept": "text/csv"})
         assert assert_problem(response, 400)["errors"][0]["parameter"] == "year"
 
@@ -228,7 +228,7 @@ class TestErrors:
             (OperationalError("database is locked: secret"), "busy"),
         ],
     )
-    def test_a_race_that_was_lost_is_409_without_internals(self, book, editor, monkeypatch, error, kind):
+    def test_a_database_conflict_is_409_without_internals(self, book, editor, monkeypatch, error, kind):
         def lose(*args, **kwargs):
             raise error
 
@@ -238,7 +238,7 @@ class TestErrors:
         assert "secret" not in problem["detail"]
 
     @pytest.mark.parametrize("error", [RuntimeError("secret"), OperationalError(2006, "secret")])
-    def test_a_crash_is_500_without_internals(self, analyst, monkeypatch, error):
+    def test_an_unexpected_exception_is_500_without_internals(self, analyst, monkeypatch, error):
         def crash(*args, **kwargs):
             raise error
 
@@ -250,13 +250,13 @@ class TestErrors:
         assert response["X-Request-ID"]
 
     @pytest.mark.parametrize("address", ["/api/v1/payments", YEAR])
-    def test_a_wrong_host_is_400_and_no_traceback(self, analyst, caplog, address):
+    def test_a_wrong_host_is_400_without_a_traceback(self, analyst, caplog, address):
         assert_problem(analyst.get(address, headers={"host": "example.com"}), 400)
         assert [record.getMessage() for record in caplog.records if record.exc_info] == []
         assert "'example.com'" in caplog.text
         assert analyst.get("/", headers={"host": "example.com"}).status_code == 400
 
-    def test_an_answer_has_at_most_1000_faults_and_counts_the_others(self, editor):
+    def test_a_response_lists_1000_faults_and_counts_the_others(self, editor):
         body = {f"name{number}": 1 for number in range(3000)}
         response = editor.post("/api/v1/payments", body, format="json")
         problem = assert_problem(response, 400)
@@ -332,13 +332,13 @@ class TestCodes:
             ("plans", {"period": "2021-06-01", "category": 3, "sum": 1}, "/period"),
         ],
     )
-    def test_code_of_a_row_that_is_there_already(self, book, editor, address, body, pointer):
+    def test_code_of_a_duplicate_row(self, book, editor, address, body, pointer):
         builders.borrower(login="anna")
         response = editor.post(f"/api/v1/{address}", body, format="json")
         (fault,) = assert_problem(response, 409, "urn:fintrack:conflict:duplicate")["errors"]
         assert (fault["pointer"], fault["code"]) == (pointer, "unique")
 
-    def test_code_of_another_fault_in_a_row_that_is_there_already(self, editor):
+    def test_code_of_a_duplicate_row_with_another_fault(self, editor):
         body = {"login": "anna", "registration_date": "x"}
         builders.borrower(login="anna")
         faults = assert_problem(editor.post("/api/v1/borrowers", body, format="json"), 400)["errors"]
@@ -353,23 +353,23 @@ class TestTrailingSlash:
         ["/year_performance", "/plans_performance", "/user_credits/10", "/plans_insert", "/api/v1/credits"],
     )
     @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
-    def test_slash_at_the_end_redirects_to_the_address_without_it(self, method, address):
+    def test_trailing_slash_redirects_to_the_address_without_it(self, method, address):
         client = APIClient(enforce_csrf_checks=True)
         response = client.generic(method, f"{address}/?year=2021&x=%2F")
         assert (response.status_code, response["Location"]) == (307, f"{address}?year=2021&x=%2F")
 
-    def test_redirected_client_gets_the_same_answer(self, book, analyst):
+    def test_redirected_client_gets_the_same_response(self, book, analyst):
         led = analyst.get(analyst.get("/year_performance/?year=2021")["Location"])
         assert (led.status_code, led.json()) == (200, analyst.get(YEAR).json())
 
     @pytest.mark.parametrize("address", ["/nothing/", "/user_credits/1/2/", "/year_performance/x/"])
-    def test_what_is_not_there_is_404(self, analyst, address):
+    def test_unknown_rows_and_addresses_are_404(self, analyst, address):
         assert analyst.get(address).status_code == 404
 
 
 class TestThrottles:
     @time_machine.travel("2026-01-01T12:00:48Z", tick=False)
-    def test_each_token_has_its_own_count(self, book, settings):
+    def test_each_token_has_its_own_limit(self, book, settings):
         rates(settings, account="2/min")
         first, second = with_token(ANALYST), with_token(ANALYST)
         assert [first.get(YEAR).status_code for _ in range(3)] == [200, 200, 429]
@@ -381,7 +381,7 @@ class TestThrottles:
             assert first.get(YEAR).status_code == 200
 
     @time_machine.travel("2026-01-01T12:00:30Z", tick=False)
-    def test_who_guesses_tokens_is_stopped_and_others_of_the_address_are_not(self, book, settings):
+    def test_guessing_tokens_is_limited_but_valid_tokens_are_not(self, book, settings):
         rates(settings, stranger="2/min")
         known, guesser = with_token(ANALYST), APIClient()
         guesser.credentials(HTTP_AUTHORIZATION="Token " + "0" * 64)
@@ -391,7 +391,7 @@ class TestThrottles:
         assert refused["Retry-After"] == "30"
         assert known.get(YEAR).status_code == 200
 
-    def test_without_the_cache_nothing_is_refused(self, book, settings, monkeypatch, caplog):
+    def test_without_the_cache_no_limits_apply(self, book, settings, monkeypatch, caplog):
         def fail(*args, **kwargs):
             raise ConnectionError
 
@@ -402,7 +402,7 @@ class TestThrottles:
         assert [APIClient().get("/api/v1/payments").status_code for _ in range(3)] == [401] * 3
         assert caplog.messages.count("Requests can't be counted: ConnectionError()") == 6
 
-    def test_forgotten_counts_are_no_crash(self, book, settings, monkeypatch):
+    def test_evicted_counts_cause_no_error(self, book, settings, monkeypatch):
         rates(settings, account="1/min")
         monkeypatch.setattr(Throttle.cache, "add", lambda *args, **kwargs: cache.clear())
         assert with_token(ANALYST).get(YEAR).status_code == 200
@@ -421,7 +421,7 @@ class TestLogs:
     def all_levels(self, caplog):
         caplog.set_level(logging.INFO)
 
-    def test_a_request_is_one_line(self, book, caplog):
+    def test_each_request_logs_one_line(self, book, caplog):
         client = with_token(ANALYST)
         client.get(YEAR)
         client.get("/user_credits/77")
@@ -434,7 +434,7 @@ class TestLogs:
         assert second.items() >= (expected | {"route": "/user_credits/<user_id>", "status": 404}).items()
         assert "77" not in second["route"]
 
-    def test_a_line_has_no_login_amount_or_token(self, book, caplog):
+    def test_log_lines_have_no_login_amount_or_token(self, book, caplog):
         editor = with_token(EDITOR)
         editor.get("/api/v1/borrowers?login=annasecret&search=annasecret")
         editor.post("/api/v1/borrowers", {"login": "annasecret", "registration_date": "x"}, format="json")
@@ -445,7 +445,7 @@ class TestLogs:
         for secret in ("annasecret", "98765", editor._credentials["HTTP_AUTHORIZATION"][6:]):
             assert secret not in text
 
-    def test_an_id_is_taken_from_the_client_or_made(self, analyst, caplog):
+    def test_request_id_is_the_clients_or_generated(self, analyst, caplog):
         taken = analyst.get("/api/v1/dictionary", headers={"x-request-id": "my.id_1-a"})
         assert taken["X-Request-ID"] == "my.id_1-a"
         made = [
@@ -456,7 +456,7 @@ class TestLogs:
         assert all(len(each) == 16 for each in made)
         assert APIClient().get("/livez")["X-Request-ID"]
 
-    def test_every_line_within_a_request_has_its_id(self, book, analyst, caplog, monkeypatch):
+    def test_every_log_line_of_a_request_has_its_id(self, book, analyst, caplog, monkeypatch):
         seen = []
 
         def crash(*args, **kwargs):

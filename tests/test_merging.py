@@ -78,7 +78,7 @@ def sums(credit: Credit) -> list[Decimal]:
 # What others have changed meanwhile
 
 
-def test_what_somebody_else_changed_meanwhile_stays_and_is_told(editor, anna, credit):
+def test_changes_by_others_are_kept_and_reported(editor, anna, credit):
     payment = credit.payments.first()
     form = opened(editor, change_page(credit))
     change(anna, payment, sum="77.77")
@@ -94,7 +94,7 @@ def test_what_somebody_else_changed_meanwhile_stays_and_is_told(editor, anna, cr
     ]
 
 
-def test_a_field_that_both_changed_is_an_error_that_says_who_when_and_what(editor, anna, credit):
+def test_a_field_changed_by_both_is_an_error_with_who_when_and_what(editor, anna, credit):
     form = opened(editor, change_page(credit))
     change(anna, credit, percent="55", body="1200")
     response = editor.post(change_page(credit), form | {"percent": "60", "return_date": "2021-07-01"})
@@ -108,7 +108,7 @@ def test_a_field_that_both_changed_is_an_error_that_says_who_when_and_what(edito
     assert errors(editor.post(change_page(credit), again)) == errors(response)  # it was not loaded again
 
 
-def test_a_payment_that_both_changed_is_an_error_in_its_row(editor, anna, credit):
+def test_a_payment_changed_by_both_is_an_error_in_its_row(editor, anna, credit):
     form = opened(editor, change_page(credit))
     change(anna, credit.payments.last(), type="2")
     response = editor.post(change_page(credit), form | {"payments-1-type": "", "percent": "60"})
@@ -120,7 +120,7 @@ def test_a_payment_that_both_changed_is_an_error_in_its_row(editor, anna, credit
     assert credit.percent == 50
 
 
-def test_a_borrower_that_both_changed_is_an_error(editor, anna, credit):
+def test_a_borrower_changed_by_both_is_an_error(editor, anna, credit):
     before, theirs, mine = credit.borrower, builders.borrower(login="theirs"), builders.borrower(login="mine")
     form = opened(editor, change_page(credit))
     change(anna, credit, borrower=theirs.pk)
@@ -130,7 +130,7 @@ def test_a_borrower_that_both_changed_is_an_error(editor, anna, credit):
     ]
 
 
-def test_both_may_change_a_field_to_the_same(editor, anna, credit):
+def test_both_may_change_a_field_to_the_same_value(editor, anna, credit):
     form = opened(editor, change_page(credit))
     change(anna, credit, percent="60.00", actual_return_date="2021-06-10")
     response = editor.post(
@@ -141,7 +141,7 @@ def test_both_may_change_a_field_to_the_same(editor, anna, credit):
     assert (credit.percent, credit.actual_return_date, credit.body) == (60, date(2021, 6, 10), 900)
 
 
-def test_rules_hold_of_what_both_changed_together(editor, anna, credit):
+def test_merged_changes_must_be_valid_together(editor, anna, credit):
     form = opened(editor, change_page(credit))
     change(anna, credit, issuance_date="2021-05-20", return_date="2021-05-25")
     response = editor.post(change_page(credit), form | {"actual_return_date": "2021-05-19"})
@@ -149,7 +149,7 @@ def test_rules_hold_of_what_both_changed_together(editor, anna, credit):
     assert sent_back(response.content.decode())["issuance_date"] == "2021-05-20"
 
 
-def test_somebody_without_an_account_is_named_by_the_way_they_took(editor, credit):
+def test_a_change_without_an_account_names_its_command(editor, credit):
     form = opened(editor, change_page(credit))
     Credit.objects.update(percent=55)
     ((error,), via) = (
@@ -160,7 +160,7 @@ def test_somebody_without_an_account_is_named_by_the_way_they_took(editor, credi
 
 
 @pytest.mark.parametrize("amount", ["511", "511,00", "0511.0"])
-def test_a_row_that_is_written_otherwise_is_not_changed(editor, anna, credit, amount):
+def test_a_value_in_another_format_is_not_a_change(editor, anna, credit, amount):
     form = opened(editor, change_page(credit))
     change(anna, credit.payments.first(), sum="77.77", payment_date="2021-06-07")
     form |= {"payments-0-sum": amount, "payments-0-payment_date": "05.06.2021"}
@@ -169,7 +169,7 @@ def test_a_row_that_is_written_otherwise_is_not_changed(editor, anna, credit, am
     assert credit.payments.first().payment_date == date(2021, 6, 7)
 
 
-def test_a_form_without_hidden_values_is_compared_with_what_is_there_now(editor, anna, credit):
+def test_a_form_without_hidden_values_is_compared_with_current_values(editor, anna, credit):
     form = opened(editor, change_page(credit))
     change(anna, credit, percent="55", body="1200")
     bare = {name: value for name, value in form.items() if not name.startswith("initial-")}
@@ -178,7 +178,7 @@ def test_a_form_without_hidden_values_is_compared_with_what_is_there_now(editor,
     assert (credit.percent, credit.body) == (60, 1000)
 
 
-def test_a_form_in_which_nothing_is_changed_stores_nothing(editor, credit):
+def test_an_unchanged_form_stores_nothing(editor, credit):
     before = (DataStamp.current(), Change.objects.count())
     assert editor.post(change_page(credit), opened(editor, change_page(credit))).status_code == 302
     assert (DataStamp.current(), Change.objects.count()) == before
@@ -187,7 +187,7 @@ def test_a_form_in_which_nothing_is_changed_stores_nothing(editor, credit):
 # Rows that are gone, or new
 
 
-def test_a_payment_deleted_meanwhile_is_an_error_that_says_by_whom(editor, anna, credit):
+def test_a_payment_deleted_meanwhile_is_an_error_that_names_who(editor, anna, credit):
     payment = credit.payments.first()
     form = opened(editor, change_page(credit))
     anna.post(change_page(payment).replace("change", "delete"), {"post": "yes"})
@@ -210,7 +210,7 @@ def test_a_payment_moved_to_another_credit_meanwhile_is_an_error(editor, anna, c
     assert (sums(credit), sums(other)) == ([9], [511])
 
 
-def test_a_payment_moved_to_another_credit_meanwhile_is_not_taken_for_deleted(anna, administrator, credit):
+def test_a_payment_moved_meanwhile_is_not_reported_as_deleted(anna, administrator, credit):
     payment, other = credit.payments.first(), builders.credit("2021-06-01")
     form = opened(administrator, change_page(credit))
     change(anna, payment, credit=other.pk)
@@ -241,7 +241,7 @@ def test_a_payment_changed_meanwhile_is_not_deleted(anna, administrator, credit)
     assert sums(credit) == [Decimal("77.77"), 9]
 
 
-def test_payments_added_meanwhile_shift_nothing(editor, anna, credit, monkeypatch):
+def test_payments_added_meanwhile_do_not_shift_rows(editor, anna, credit, monkeypatch):
     monkeypatch.setattr("credits.admin.PaymentInline.most", 2)
     form = opened(editor, change_page(credit))
     for amount in (1, 2, 3):
@@ -259,14 +259,14 @@ def test_payments_added_meanwhile_shift_nothing(editor, anna, credit, monkeypatc
 @pytest.mark.parametrize(
     "ids", [["", "x"], ["9" * 30, "-1"], ["1111111", "0"]], ids=["no numbers", "no ids", "no rows"]
 )
-def test_rows_that_never_were_are_refused(editor, credit, ids):
+def test_unknown_rows_are_refused(editor, credit, ids):
     form = opened(editor, change_page(credit))
     sent = form | {f"payments-{place}-id": text for place, text in enumerate(ids)}
     assert errors(editor.post(change_page(credit), sent))
     assert sums(credit) == [511, 9]
 
 
-def test_saving_what_is_deleted_meanwhile_leads_away_with_a_word(editor, anna):
+def test_saving_a_row_deleted_meanwhile_redirects_with_a_message(editor, anna):
     borrower = builders.borrower()
     form = opened(editor, change_page(borrower))
     anna.post(change_page(borrower).replace("change", "delete"), {"post": "yes"})
@@ -274,7 +274,7 @@ def test_saving_what_is_deleted_meanwhile_leads_away_with_a_word(editor, anna):
     assert told(response) == [f"borrower with ID “{borrower.pk}” doesn’t exist. Perhaps it was deleted?"]
 
 
-def test_what_is_changed_while_its_deletion_is_confirmed_stays(anna, administrator, credit):
+def test_a_row_changed_before_its_deletion_is_confirmed_is_kept(anna, administrator, credit):
     payment = credit.payments.first()
     address = change_page(payment).replace("change", "delete")
     form = opened(administrator, address)
@@ -291,7 +291,7 @@ def test_what_is_changed_while_its_deletion_is_confirmed_stays(anna, administrat
 # Accounts
 
 
-def test_an_account_keeps_the_role_that_somebody_else_gave_it(anna, administrator):
+def test_an_account_keeps_a_role_given_meanwhile(anna, administrator):
     account = builders.account()
     form = opened(administrator, change_page(account))
     assert "groups" not in form
@@ -306,7 +306,7 @@ def test_an_account_keeps_the_role_that_somebody_else_gave_it(anna, administrato
     ]
 
 
-def test_an_account_switched_off_meanwhile_stays_so(anna, administrator):
+def test_an_account_deactivated_meanwhile_stays_deactivated(anna, administrator):
     account = builders.account(EDITOR)
     form = opened(administrator, change_page(account))
     theirs = opened(anna, change_page(account))
@@ -327,7 +327,7 @@ def year_errors(response: Any) -> dict[str, list[str]]:
     return {name: list(texts) for name, texts in response.context["form"].errors.items()}
 
 
-def test_plans_changed_added_and_deleted_meanwhile_are_errors_at_their_cells(editor, anna):
+def test_plans_changed_meanwhile_are_errors_at_their_cells(editor, anna):
     for month in ("2021-01", "2021-02", "2021-03"):
         builders.plan(month, 3, 100)
     form = opened(editor, YEAR)
@@ -344,7 +344,7 @@ def test_plans_changed_added_and_deleted_meanwhile_are_errors_at_their_cells(edi
     assert sent_back(response.content.decode())["3-3"] == "130.00"
 
 
-def test_year_keeps_what_others_changed_and_tells_it(editor, anna):
+def test_year_form_keeps_and_reports_changes_by_others(editor, anna):
     builders.plan("2021-01", 3, 100)
     form = opened(editor, YEAR)
     anna.post(YEAR, form | {"3-1": "110"})
@@ -373,7 +373,7 @@ def new_payment(client: APIClient, credit: Credit) -> dict[str, Any]:
         ("_continue", "/admin/credits/payment/{}/change/"),
     ],
 )
-def test_a_form_that_comes_twice_stores_once_and_leads_to_the_same(editor, credit, button, leads_to):
+def test_a_form_sent_twice_is_stored_once_and_redirects_alike(editor, credit, button, leads_to):
     form = new_payment(editor, credit) | {button: "Save"}
     first, second = (editor.post("/admin/credits/payment/add/", form) for _ in range(2))
     assert sums(credit) == [511, 9, 5]
@@ -382,7 +382,7 @@ def test_a_form_that_comes_twice_stores_once_and_leads_to_the_same(editor, credi
     assert TWICE in told(second)
 
 
-def test_a_pop_up_that_comes_twice_answers_twice(editor):
+def test_a_pop_up_sent_twice_gets_the_same_response(editor):
     form = opened(editor, "/admin/credits/borrower/add/?_popup=1")
     form |= {"login": "bohdan", "registration_date": "2021-01-01"}
     first, second = (editor.post("/admin/credits/borrower/add/", form) for _ in range(2))
@@ -390,7 +390,7 @@ def test_a_pop_up_that_comes_twice_answers_twice(editor):
     assert second.rendered_content == first.rendered_content
 
 
-def test_new_rows_of_a_change_that_comes_twice_are_stored_once(editor, credit):
+def test_new_inline_rows_sent_twice_are_stored_once(editor, credit):
     form = opened(editor, change_page(credit))
     form |= {"payments-2-payment_date": "2021-06-10", "payments-2-type": 1, "payments-2-sum": "4"}
     for _ in range(2):
@@ -398,7 +398,7 @@ def test_new_rows_of_a_change_that_comes_twice_are_stored_once(editor, credit):
     assert sums(credit) == [511, 9, 4]
 
 
-def test_a_form_with_errors_may_be_mended_and_sent_again(editor, credit):
+def test_a_form_with_errors_can_be_corrected_and_sent_again(editor, credit):
     address = "/admin/credits/payment/add/"
     wrong = editor.post(address, new_payment(editor, credit) | {"sum": "-5"})
     assert errors(wrong) == ["Expected an amount of 0.01 or more, at most 12 digits and 2 decimals."]
@@ -406,14 +406,14 @@ def test_a_form_with_errors_may_be_mended_and_sent_again(editor, credit):
     assert sums(credit) == [511, 9, 5]
 
 
-def test_another_form_of_the_same_values_or_the_same_form_with_others_is_stored(editor, credit):
+def test_another_form_or_other_values_are_stored(editor, credit):
     address, form = "/admin/credits/payment/add/", new_payment(editor, credit)
     for each in (form, form | {"sum": 6}, new_payment(editor, credit)):
         assert TWICE not in told(editor.post(address, each))
     assert sums(credit) == [511, 9, 5, 6, 5]
 
 
-def test_what_was_stored_once_and_deleted_since_is_not_stored_again(editor, anna, credit):
+def test_a_row_deleted_since_is_not_stored_again(editor, anna, credit):
     form = new_payment(editor, credit)
     editor.post("/admin/credits/payment/add/", form)
     Payment.objects.last().delete()
@@ -422,7 +422,7 @@ def test_what_was_stored_once_and_deleted_since_is_not_stored_again(editor, anna
     assert sums(credit) == [511, 9]
 
 
-def test_a_year_that_comes_twice_is_stored_once(editor):
+def test_a_year_form_sent_twice_is_stored_once(editor):
     form = opened(editor, YEAR) | {"3-1": "1"}
     text = "2021: 1 plans added, 0 changed, 0 deleted."
     assert told(editor.post(YEAR, form)) == [text]

@@ -69,7 +69,7 @@ def in_order(table: str) -> list[list[Any]]:
     return [change.fields["sum"] for change in changes]
 
 
-def test_of_two_who_change_a_payment_one_is_told_of_the_other(both, credit, beside):
+def test_one_of_two_who_change_a_payment_gets_an_error(both, credit, beside):
     address = change_page(credit)
     forms = [
         opened(each, address) | {"payments-0-sum": amount} for each, amount in zip(both, "12", strict=True)
@@ -83,7 +83,7 @@ def test_of_two_who_change_a_payment_one_is_told_of_the_other(both, credit, besi
     assert in_order("credits.payment") == [[None, "511.00"], ["511.00", "1.00"]]
 
 
-def test_of_two_forms_of_different_fields_both_are_stored(both, credit, beside):
+def test_simultaneous_changes_of_different_fields_are_both_stored(both, credit, beside):
     (payment,) = credit.payments.all()
     first, second = beside(
         post(both[0], change_page(credit), opened(both[0], change_page(credit)) | {"percent": "60"}),
@@ -95,7 +95,7 @@ def test_of_two_forms_of_different_fields_both_are_stored(both, credit, beside):
     assert (credit.percent, *map(str, sums(credit))) == (60, "77.77")
 
 
-def test_of_a_double_click_one_is_stored_and_both_are_answered(both, credit, beside):
+def test_a_double_click_is_stored_once_and_both_get_a_response(both, credit, beside):
     form = new_payment(both[0], credit)
     send = post(both[0], "/admin/credits/payment/add/", form)
     first, second = beside(send, send, "credits_credit")
@@ -104,7 +104,7 @@ def test_of_a_double_click_one_is_stored_and_both_are_answered(both, credit, bes
     assert sums(credit) == [511, 5]
 
 
-def test_a_plan_changed_between_the_check_and_the_save_of_a_year_is_not_overwritten(both, beside):
+def test_a_plan_changed_before_a_year_is_saved_is_not_overwritten(both, beside):
     builders.plan("2021-01", 3, 100)
     first, second = beside(
         *(
@@ -118,7 +118,7 @@ def test_a_plan_changed_between_the_check_and_the_save_of_a_year_is_not_overwrit
     assert in_order("plans.plan") == [[None, "100.00"], ["100.00", "1.00"]]
 
 
-def test_a_plan_added_between_the_check_and_the_save_of_a_year_is_an_error_at_its_cell(both, beside):
+def test_a_plan_added_before_a_year_is_saved_is_an_error(both, beside):
     responses = beside(
         *(
             post(each, YEAR, opened(each, YEAR) | {"3-1": amount})
@@ -138,7 +138,7 @@ def impatient() -> None:
 
 
 @pytest.mark.parametrize("page", ["credit", "year", "delete"])
-def test_a_form_that_somebody_is_in_the_way_of_too_long_is_told_so_and_stores_nothing(both, credit, page):
+def test_a_form_that_waits_too_long_for_a_lock_stores_nothing(both, credit, page):
     plan = builders.plan("2021-01", 3, 100)
     deletion = change_page(plan).replace("change", "delete")
     address = {"credit": change_page(credit), "year": YEAR, "delete": deletion}[page]
@@ -171,7 +171,7 @@ def test_a_form_that_somebody_is_in_the_way_of_too_long_is_told_so_and_stores_no
 
 
 @pytest.mark.skipif(not MYSQL, reason="on SQLite one writes at a time")
-def test_nobody_waits_for_those_who_clear_old_keys_away(both, credit):
+def test_nobody_waits_for_the_deletion_of_old_keys(both, credit):
     account = builders.account(EDITOR)
     old = timezone.now() - timedelta(days=8)
     IdempotencyKey.objects.create(account=account, key="old", digest="", answer="", made=old)

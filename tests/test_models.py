@@ -54,7 +54,7 @@ def plan(**fields):
         ("2021-06-30", Credit.CLOSED),
     ],
 )
-def test_a_credit_is_in_one_state_from_its_issuance_on(day, state):
+def test_a_credit_has_exactly_one_state_from_its_issuance_on(day, state):
     """As a row says it and as a search finds it."""
     row = builders.credit("2021-06-15", return_date=date(2021, 6, 20), actual_return_date=date(2021, 6, 30))
     on = date.fromisoformat(day)
@@ -125,7 +125,7 @@ def test_credits_and_payments_are_found_by_id_login_amount_and_day(words, lent, 
 
 @pytest.mark.parametrize("words", ["²²²²", "٣", "9" * 30, "-1"])
 @pytest.mark.parametrize("model", [Borrower, Credit, Payment, Dictionary])
-def test_what_is_no_id_is_searched_for_as_text(model, words):
+def test_search_words_that_are_not_an_id_are_text(model, words):
     assert list(model.objects.search(words)) == []
 
 
@@ -161,19 +161,19 @@ def test_every_constraint_of_the_book_is_tested_here():
 
 
 @pytest.mark.parametrize("build", [credit, payment, plan])
-def test_the_database_takes_the_least_that_is_allowed(build):
+def test_the_database_accepts_minimal_values(build):
     build().save()
 
 
 @pytest.mark.parametrize(("name", "build", "wrong"), CHECKS)
-def test_the_database_refuses_to_add(name, build, wrong):
+def test_the_database_refuses_invalid_new_rows(name, build, wrong):
     row = build(**wrong)
     with pytest.raises(IntegrityError, match=name), transaction.atomic():
         type(row).objects.bulk_create([row])
 
 
 @pytest.mark.parametrize(("name", "build", "wrong"), CHECKS)
-def test_the_database_refuses_to_change(name, build, wrong):
+def test_the_database_refuses_invalid_changes(name, build, wrong):
     row = build()
     row.save()
     with pytest.raises(IntegrityError, match=name), transaction.atomic():
@@ -185,14 +185,14 @@ def duplicate_of(name, columns):
     return f"UNIQUE constraint failed: {columns}$" if connection.vendor == "sqlite" else name
 
 
-def test_the_database_refuses_a_login_twice():
+def test_the_database_refuses_a_duplicate_login():
     builders.borrower(login="anna")
     message = duplicate_of("borrower_login_unique", "credits_borrower.login")
     with pytest.raises(IntegrityError, match=message), transaction.atomic():
         Borrower.objects.bulk_create([Borrower(login="anna", registration_date=DAY)])
 
 
-def test_logins_that_differ_in_case_or_accent_are_two():
+def test_logins_that_differ_in_case_or_accent_are_different():
     logins = ["anna", "Anna", "ANNA", "ánna", "їжак", "іжак", "Їжак"]
     Borrower.objects.bulk_create(Borrower(login=login, registration_date=DAY) for login in logins)
     for login in logins:
@@ -215,7 +215,7 @@ def test_the_database_refuses_a_second_plan_for_a_month_and_category():
         (payment, {"credit_id": 404}),
     ],
 )
-def test_the_database_refuses_what_belongs_to_nobody(committed, build, unknown):
+def test_the_database_refuses_rows_without_their_parent(committed, build, unknown):
     row = build(**unknown)
     with pytest.raises(IntegrityError, match=r"(?i)foreign key"):
         type(row).objects.bulk_create([row])
@@ -223,7 +223,7 @@ def test_the_database_refuses_what_belongs_to_nobody(committed, build, unknown):
 
 
 @pytest.mark.parametrize("build", [payment, plan])
-def test_the_database_refuses_a_kind_that_the_dictionary_lacks(committed, build):
+def test_the_database_refuses_kinds_missing_from_the_dictionary(committed, build):
     row = build()
     Dictionary.objects.all().delete()
     with pytest.raises(IntegrityError, match=r"(?i)foreign key"):
@@ -231,7 +231,7 @@ def test_the_database_refuses_a_kind_that_the_dictionary_lacks(committed, build)
     assert not type(row).objects.exists()
 
 
-def test_what_money_hangs_on_cannot_be_deleted():
+def test_referenced_rows_cannot_be_deleted():
     paid = builders.payment(builders.credit(), "2021-06-15", 1)
     planned = builders.plan("2021-06", Dictionary.ISSUANCE, 1)
     for row in (paid.credit.borrower, paid.credit, paid.type, planned.category):
@@ -242,7 +242,7 @@ def test_what_money_hangs_on_cannot_be_deleted():
     assert (Borrower.objects.count(), Credit.objects.count(), Payment.objects.count()) == (1, 1, 1)
 
 
-def test_what_nothing_hangs_on_can_be_deleted():
+def test_unreferenced_rows_can_be_deleted():
     paid = builders.payment(builders.credit(), "2021-06-15", 1)
     for row in (paid, paid.credit, paid.credit.borrower):
         row.delete()
@@ -288,13 +288,13 @@ def test_what_nothing_hangs_on_can_be_deleted():
         ),
     ],
 )
-def test_a_form_says_what_is_wrong(build, wrong, messages):
+def test_validation_names_the_fault(build, wrong, messages):
     with pytest.raises(ValidationError) as caught:
         build(**wrong).full_clean()
     assert caught.value.message_dict == {field: [message] for field, message in messages.items()}
 
 
-def test_a_form_says_that_there_is_one_already():
+def test_validation_reports_duplicates():
     builders.borrower(login="anna")
     builders.plan("2021-06", Dictionary.ISSUANCE, 1)
     with pytest.raises(ValidationError) as caught:
@@ -305,7 +305,7 @@ def test_a_form_says_that_there_is_one_already():
     assert caught.value.message_dict == {"period": ["There is a plan for this month and category already."]}
 
 
-def test_a_form_takes_what_is_right():
+def test_validation_accepts_valid_rows():
     builders.borrower(login="anna")
     Borrower(login="Anna", registration_date=DAY).full_clean()
     for row in (credit(), credit(actual_return_date=DAY), payment(), plan()):
@@ -364,7 +364,7 @@ YEARS = "is more than 5 years ahead."
         ),
     ],
 )
-def test_what_is_allowed_but_doubtful_is_told(model, values, doubts, django_assert_num_queries):
+def test_doubtful_values_are_reported(model, values, doubts, django_assert_num_queries):
     with django_assert_num_queries(0):
         told = dict(model(**USUAL[model] | values).doubts(TODAY))
     assert {field: str(text) for field, text in told.items()} == doubts
@@ -384,7 +384,7 @@ MOST = {
 
 
 @pytest.mark.parametrize(("model", "values"), [(model, row) for model, rows in MOST.items() for row in rows])
-def test_what_is_usual_raises_no_doubt(model, values):
+def test_ordinary_values_are_not_doubtful(model, values):
     assert not list(model(**USUAL[model] | values).doubts(TODAY))
 
 

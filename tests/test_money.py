@@ -88,7 +88,7 @@ def test_a_sum_of_no_rows_is_zero():
 
 
 @pytest.mark.django_db
-def test_a_sum_counts_the_rows_of_its_filter_alone():
+def test_a_sum_counts_only_the_rows_of_its_filter():
     credit = builders.credit()
     builders.payment(credit, "2021-06-02", "0.10")
     builders.payment(credit, "2021-06-03", "0.20")
@@ -98,7 +98,7 @@ def test_a_sum_counts_the_rows_of_its_filter_alone():
 
 
 @pytest.mark.django_db
-def test_a_sum_can_be_compared_and_ordered_by_in_the_database():
+def test_the_database_can_compare_and_sort_by_a_sum():
     small, large = builders.credit(), builders.credit()
     for amount in ("0.10", "0.20"):
         builders.payment(large, "2021-06-02", amount)
@@ -116,5 +116,5 @@ def test_a_sum_can_be_compared_and_ordered_by_in_the_database():
     ("share", "expected"),
     [("0.00", "0.00\u202f%"), ("0.01", "+0.01\u202f%"), ("-0.01", "−0.01\u202f%"), (None, "–")],
 )
-def test_a_change_of_nothing_is_shown_without_a_sign(share, expected):
+def test_a_change_of_zero_is_shown_without_a_sign(share, expected):
     assert change(share and Decimal(share)) == expected

@@ -110,7 +110,7 @@ def test_the_page_shows_days_and_totals(book, analyst):
 
 
 @pytest.mark.parametrize("month", ["", "2021", "2021-13", "2021-02-01", "June"])
-def test_what_is_not_a_month_is_named(analyst, month):
+def test_an_invalid_month_is_reported(analyst, month):
     response = ask(analyst, month)
     assert response.status_code == 400
     (fault,) = response.json()["errors"]
@@ -119,10 +119,10 @@ def test_what_is_not_a_month_is_named(analyst, month):
     assert code == ("invalid" if month else "required")
 
 
-def test_a_month_stands_under_the_api_alone(analyst):
+def test_the_month_report_is_not_served_at_the_root(analyst):
     assert analyst.get("/month?month=2021-02").status_code == 404
 
 
-def test_the_answer_takes_three_queries(book, django_assert_num_queries):
+def test_the_report_takes_three_queries(book, django_assert_num_queries):
     with django_assert_num_queries(3):
         compute(date(2021, 2, 1))

@@ -30,7 +30,7 @@ def ask(client, **query):
     return client.get("/api/v1/overview", query).json()
 
 
-def test_month_and_year_stand_against_plan_and_the_same_days_a_year_before(book, analyst):
+def test_month_and_year_are_compared_with_plan_and_the_year_before(book, analyst):
     month, month_collected, year, year_collected = ask(analyst, check_date="2022-02-14")
     assert month == {
         "stretch": "month",
@@ -81,7 +81,7 @@ def test_month_and_year_stand_against_plan_and_the_same_days_a_year_before(book,
 
 
 @pytest.mark.parametrize(("today", "until"), [("2022-06-01", "2022-02-15"), ("2022-02-14", "2022-02-14")])
-def test_without_a_date_it_stands_at_the_last_day_of_the_book_never_after_today(book, analyst, today, until):
+def test_the_default_date_is_the_books_last_day_up_to_today(book, analyst, today, until):
     with time_machine.travel(today, tick=False):
         assert {row["until"] for row in ask(analyst)} == {until}
         page = analyst.get("/")
@@ -95,7 +95,7 @@ def test_the_charts_end_at_the_date(book, analyst):
     assert (january.actual_issuance_sum, february.actual_issuance_sum) == (1000, 500)
 
 
-def test_each_month_has_its_place_in_the_chart_of_the_year_though_nothing_is_in_it(analyst):
+def test_the_chart_of_the_year_has_room_for_every_month(analyst):
     builders.plan("2021-02", Dictionary.ISSUANCE, 700)
     builders.credit("2021-05-03", 500)
     months = analyst.get("/", {"check_date": "2021-05-20"}).context["months"]

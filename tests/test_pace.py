@@ -28,7 +28,7 @@ def ask(client, day):
     return client.get("/api/v1/pace", {"check_date": day}).json()
 
 
-def test_pace_run_rate_and_need_follow_the_days_elapsed(book, analyst):
+def test_pace_run_rate_and_need_depend_on_the_days_elapsed(book, analyst):
     issuance, collection = ask(analyst, "2021-06-15")
     assert issuance == {
         "month": "2021-06-01",
@@ -61,7 +61,7 @@ def test_on_the_last_day_nothing_is_needed_per_day(book, analyst):
     assert (issuance["expected_sum"], issuance["run_rate_sum"]) == (272000, 145007)
 
 
-def test_a_plan_that_is_passed_needs_less_than_nothing(analyst):
+def test_an_exceeded_plan_has_a_negative_need(analyst):
     builders.plan("2021-06", Dictionary.ISSUANCE, "100")
     builders.credit("2021-06-01", "130")
     (row,) = ask(analyst, "2021-06-20")
@@ -72,6 +72,6 @@ def test_a_month_without_plans_has_no_pace(book, analyst):
     assert ask(analyst, "2021-07-01") == []
 
 
-def test_the_answer_takes_three_queries(book, django_assert_num_queries):
+def test_the_report_takes_three_queries(book, django_assert_num_queries):
     with django_assert_num_queries(3):
         compute(date(2021, 6, 15))

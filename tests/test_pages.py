@@ -49,7 +49,7 @@ def test_year_performance_shows_months_and_totals(book, analyst):
     assert cells(response) == [["2021-06", *expected], ["Total", *expected]]
 
 
-def test_plans_performance_shows_the_dates_month_first_then_the_past_and_totals(book, analyst):
+def test_plans_performance_shows_the_dates_month_first(book, analyst):
     builders.plan("2021-05", Dictionary.ISSUANCE, "1000")
     response = analyst.get("/reports/plans-performance/?check_date=2021-06-15")
     this_month = [
@@ -97,7 +97,7 @@ def test_user_credits_shows_open_and_closed_credits_and_sums(book, analyst):
 
 
 @pytest.mark.parametrize(("address", "query"), PAGES.items())
-def test_a_page_has_its_form_its_formula_and_its_downloads(book, analyst, address, query):
+def test_a_page_has_a_form_a_formula_and_downloads(book, analyst, address, query):
     query = query.format(borrower=book.borrower_id)
     response = analyst.get(f"{address}?{query}")
     html = response.content.decode()
@@ -111,7 +111,7 @@ def test_a_page_has_its_form_its_formula_and_its_downloads(book, analyst, addres
 
 
 @pytest.mark.parametrize("address", PAGES)
-def test_a_page_without_parameters_shows_the_form_alone(analyst, address):
+def test_a_page_without_parameters_shows_only_the_form(analyst, address):
     response = analyst.get(address)
     assert response.status_code == 200
     assert b"<form" in response.content
@@ -120,7 +120,7 @@ def test_a_page_without_parameters_shows_the_form_alone(analyst, address):
 
 
 @time_machine.travel("2021-12-31 23:00 +0000", tick=False)  # already 2022 in Kyiv
-def test_forms_begin_with_today(analyst):
+def test_forms_default_to_today(analyst):
     assert b'name="year" value="2022"' in analyst.get("/reports/year-performance/").content
     assert b'name="check_date" value="2022-01-01"' in analyst.get("/reports/plans-performance/").content
 
@@ -137,7 +137,7 @@ def test_forms_begin_with_today(analyst):
         ("/reports/year-performance/?year=2021&format=pdf", "Select a valid choice."),
     ],
 )
-def test_errors_of_the_form_have_status_400_and_say_what_is_wrong(analyst, address, error):
+def test_invalid_forms_return_400_with_errors(analyst, address, error):
     response = analyst.get(address)
     assert response.status_code == 400
     assert error in response.content.decode()
@@ -164,9 +164,7 @@ def test_errors_of_the_form_have_status_400_and_say_what_is_wrong(analyst, addre
     ],
 )
 @time_machine.travel("3000-01-01 12:00 +0000", tick=False)
-def test_the_first_and_the_last_of_all_dates_lead_only_to_dates_that_there_are(
-    client_as, address, neighbours
-):
+def test_steps_never_lead_before_the_first_or_after_the_last_date(client_as, address, neighbours):
     analyst = client_as(ANALYST)
     for year in (1900, 2999):
         builders.plan(f"{year}-01", Dictionary.ISSUANCE, 1000)
@@ -184,26 +182,26 @@ def test_a_report_without_rows_says_so(analyst):
     assert "There is nothing in the book for this." in response.content.decode()
 
 
-def test_an_unknown_borrower_is_404_that_says_which(analyst):
+def test_an_unknown_borrower_is_404_and_named(analyst):
     response = analyst.get("/reports/user-credits/?user_id=77")
     assert response.status_code == 404
     assert "There is no borrower with the id 77." in response.content.decode()
 
 
-def test_an_unknown_address_is_a_page_of_ours(analyst):
+def test_an_unknown_address_has_a_404_page(analyst):
     response = analyst.get("/nowhere/")
     assert response.status_code == 404
     assert "There is nothing here" in response.content.decode()
     assert "Resolver404" not in response.content.decode()
 
 
-def test_home_leads_to_every_report(analyst):
+def test_home_links_to_every_report(analyst):
     html = analyst.get("/").content.decode()
     for address in PAGES:
         assert f'href="{address}"' in html
 
 
-def test_a_page_leads_strangers_to_sign_in_and_refuses_accounts_without_a_role(stranger):
+def test_pages_need_sign_in_and_a_role(stranger):
     response = Client().get("/reports/year-performance/?year=2021")
     assert (response.status_code, response["Location"]) == (
         302,
@@ -214,7 +212,7 @@ def test_a_page_leads_strangers_to_sign_in_and_refuses_accounts_without_a_role(s
     assert "Your account may not see this" in refused.content.decode()
 
 
-def test_pages_carry_figures_privately(book, analyst):
+def test_pages_with_figures_are_private(book, analyst):
     response = analyst.get("/reports/year-performance/?year=2021")
     assert response["Cache-Control"] == "private, no-cache"
     assert "ETag" not in response
@@ -233,5 +231,5 @@ def test_pages_carry_figures_privately(book, analyst):
         (figures.day, None, "–"),
     ],
 )
-def test_figures_read_as_people_write_them(filter_, value, text):
+def test_figures_are_formatted_for_people(filter_, value, text):
     assert filter_(value) == text

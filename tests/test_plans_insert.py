@@ -92,12 +92,12 @@ def wrong_parameters(response):
 
 class TestTaken:
     @pytest.mark.parametrize("address", ["/plans_insert", "/api/v1/plans_insert"])
-    def test_the_example_of_the_readme(self, editor, address):
+    def test_the_example_of_the_readme_works(self, editor, address):
         response = upload(editor, b"month,category_name,sum\n2021-01-01,Issuance,10000\n", address=address)
         assert inserted(response) == 1
         assert stored() == {(FIRST, Dictionary.ISSUANCE): Decimal(10000)}
 
-    def test_every_row_becomes_a_plan(self, editor):
+    def test_every_row_is_stored_as_a_plan(self, editor):
         content = csv(
             "2021-01-01,видача,25000", "2021-01-01,збір,6000.5", "2021-02-01,видача,0.01", "2021-02-01,збір,0"
         )
@@ -112,7 +112,7 @@ class TestTaken:
     @pytest.mark.parametrize("separator", ["\t", ";", ","])
     @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
     @pytest.mark.parametrize("end", ["\n", "\r\n"])
-    def test_text_in_any_of_its_shapes(self, editor, separator, encoding, end):
+    def test_csv_of_every_form_is_accepted(self, editor, separator, encoding, end):
         lines = [HEADER, ["01.02.2021", "видача", '"1 234,50"'], ["2021-03-01", " збір ", "7.5"]]
         content = "".join(separator.join(line) + end for line in lines).encode(encoding)
         assert inserted(upload(editor, content)) == 2
@@ -121,7 +121,7 @@ class TestTaken:
             (date(2021, 3, 1), Dictionary.COLLECTION): Decimal("7.50"),
         }
 
-    def test_columns_in_any_order_and_case_beside_others(self, editor):
+    def test_columns_may_have_any_order_and_case_and_others_are_ignored(self, editor):
         content = "note,SUM,Category_Name,MONTH\nfirst,5,видача,2021-01-01\n,6,збір,2021-01-01".encode()
         assert inserted(upload(editor, content)) == 2
         assert stored() == {
@@ -129,7 +129,7 @@ class TestTaken:
             (FIRST, Dictionary.COLLECTION): Decimal(6),
         }
 
-    def test_a_workbook_with_dates_and_numbers(self, editor):
+    def test_a_workbook_with_dates_and_numbers_is_accepted(self, editor):
         content = xlsx(
             [date(2021, 1, 1), "видача", 25000],
             [datetime(2021, 2, 1), "збір", 0.1 + 0.2],  # noqa: DTZ001
@@ -158,12 +158,12 @@ class TestTaken:
             ("COLLECTION", Dictionary.COLLECTION),
         ],
     )
-    def test_a_category_by_any_name_in_any_case(self, editor, name, category):
+    def test_a_category_has_any_of_its_names_in_any_case(self, editor, name, category):
         assert inserted(upload(editor, csv(f"2021-01-01,{name},1"))) == 1
         assert stored() == {(FIRST, category): Decimal(1)}
 
     @pytest.mark.parametrize("name", ["Große Ausgabe", "GROSSE AUSGABE", "видача", "Issuance"])
-    def test_a_category_by_the_dictionarys_new_name_and_still_by_the_old(self, editor, name):
+    def test_a_renamed_category_keeps_its_old_names(self, editor, name):
         Dictionary.objects.filter(pk=Dictionary.ISSUANCE).update(name="große Ausgabe")
         assert inserted(upload(editor, csv(f"2021-01-01,{name},1"))) == 1
         assert stored() == {(FIRST, Dictionary.ISSUANCE): Decimal(1)}
@@ -174,11 +174,11 @@ class TestTaken:
         [csv("2021-01-01,видача,1"), xlsx([FIRST, "видача", 1])],
         ids=["text", "workbook"],
     )
-    def test_the_kind_is_told_by_the_content_not_the_name(self, editor, name, content):
+    def test_the_format_is_detected_by_content_not_name(self, editor, name, content):
         assert inserted(upload(editor, content, name)) == 1
 
     @pytest.mark.parametrize("kind", ["application/json", "image/png", "application/vnd.ms-excel"])
-    def test_the_type_the_sender_gives_does_not_matter(self, editor, kind):
+    def test_the_content_type_of_the_part_is_ignored(self, editor, kind):
         file = SimpleUploadedFile("plans.csv", csv("2021-01-01,видача,1"), kind)
         assert inserted(editor.post("/plans_insert", {"file": file}, format="multipart")) == 1
 
@@ -188,12 +188,12 @@ class TestTaken:
         assert inserted(upload(editor, csv("2021-01-01,видача,1"))) == 1
         assert len(stored()) == 3
 
-    def test_as_many_rows_as_are_allowed(self, editor):
+    def test_the_maximum_number_of_rows_is_accepted(self, editor):
         months = [f"{year}-{month:02}-01" for year in range(2000, 2417) for month in range(1, 13)]
         lines = [f"{month},{name},1" for month in months for name in ("видача", "збір")]
         assert inserted(upload(editor, csv(*lines[:9999]))) == 9999  # with the header 10,000
 
-    def test_a_file_of_the_largest_size(self, editor):
+    def test_a_file_of_the_maximum_size_is_accepted(self, editor):
         content = csv("2021-01-01,видача,1")
         content += (b"\n" + b" " * 99_999) * 20
         assert inserted(upload(editor, content + b"\n" * (2 * 2**20 - len(content)))) == 1
@@ -235,7 +235,7 @@ class TestRefused:
             ),
         ],
     )
-    def test_a_row_that_is_wrong(self, editor, line, fault):
+    def test_a_wrong_row_is_a_fault(self, editor, line, fault):
         assert faults(upload(editor, csv(line))) == [fault]
         assert stored() == {}
 
@@ -254,11 +254,11 @@ class TestRefused:
             ([FIRST, None, 1], (2, "category_name", "", A_CATEGORY)),
         ],
     )
-    def test_a_row_of_a_workbook_that_is_wrong(self, editor, cells, fault):
+    def test_a_wrong_row_of_a_workbook_is_a_fault(self, editor, cells, fault):
         assert faults(upload(editor, xlsx(cells), "plans.xlsx")) == [fault]
         assert stored() == {}
 
-    def test_every_fault_at_once_where_it_is_in_the_file(self, editor):
+    def test_all_faults_are_listed_with_their_places(self, editor):
         builders.plan("2021-01", Dictionary.COLLECTION, 7)
         content = csv(
             "2021-01-01,видача,1",  # right, and not stored either
@@ -280,33 +280,33 @@ class TestRefused:
         ]
         assert stored() == {(FIRST, Dictionary.COLLECTION): Decimal(7)}
 
-    def test_all_of_very_many_faults(self, editor):
+    def test_very_many_faults_are_all_listed(self, editor):
         found = faults(upload(editor, csv(*["2021-01-02,видача,1"] * 3000)))
         assert found == [(row, "month", "2021-01-02", A_MONTH) for row in range(2, 3002)]
 
-    def test_rows_of_workbooks_count_as_the_editor_counts(self, editor):
+    def test_row_numbers_of_workbooks_match_the_editor(self, editor):
         content = xlsx([FIRST, "видача", 1], [None], [None], [FIRST, "збір", "?"])
         assert faults(upload(editor, content)) == [(5, "sum", "?", AN_AMOUNT)]
 
-    def test_rows_of_text_count_as_lines_do_where_a_cell_has_two(self, editor):
+    def test_row_numbers_of_csv_count_lines_within_cells(self, editor):
         content = (
             b'month,category_name,sum,note\n2021-01-01,Issuance,1,"two\nlines"\n2021-02-01,Issuance,?,\n'
         )
         assert faults(upload(editor, content)) == [(4, "sum", "?", AN_AMOUNT)]
 
-    def test_a_month_and_category_twice_in_the_file_by_different_names(self, editor):
+    def test_duplicates_under_different_category_names_are_faults(self, editor):
         content = csv("2021-01-01,видача,1", "2021-01-01,збір,1", "01.01.2021,ISSUANCE,1")
         assert faults(upload(editor, content)) == [(4, "month", "01.01.2021", NO_EARLIER_ROW)]
         assert stored() == {}
 
-    def test_a_month_and_category_twice_far_apart(self, editor):
+    def test_duplicates_far_apart_are_faults(self, editor):
         lines = [f"{year}-{month:02}-01,видача,1" for year in range(2000, 2250) for month in range(1, 13)]
         assert faults(upload(editor, csv(*lines, lines[0]))) == [
             (3002, "month", "2000-01-01", NO_EARLIER_ROW)
         ]
         assert stored() == {}
 
-    def test_the_same_file_again(self, editor):
+    def test_the_same_file_is_refused_the_second_time(self, editor):
         content = csv("2021-01-01,видача,1", "2021-01-01,збір,2")
         upload(editor, content)
         assert faults(upload(editor, content)) == [
@@ -321,7 +321,7 @@ class TestRefused:
         assert stored() == {(FIRST, Dictionary.ISSUANCE): Decimal(7)}
 
     @pytest.mark.parametrize("make", [csv, xlsx])
-    def test_no_rows(self, editor, make):
+    def test_a_file_without_rows_is_refused(self, editor, make):
         assert faults(upload(editor, make())) == [(2, None, None, "at least one plan")]
 
     @pytest.mark.parametrize(
@@ -346,11 +346,11 @@ class TestRefused:
         ],
         ids=["other name", "under empty lines", "twice", "no header", "empty lines alone", "workbook"],
     )
-    def test_columns_that_are_missing_or_there_twice(self, editor, content, row, names, missing):
+    def test_missing_and_repeated_columns_are_faults(self, editor, content, row, names, missing):
         expected = "each column once: month, category_name, sum"
         assert faults(upload(editor, content)) == [(row, column, names, expected) for column in missing]
 
-    def test_more_rows_than_are_allowed(self, editor):
+    def test_too_many_rows_are_refused(self, editor):
         months = [f"{year}-{month:02}-01" for year in range(1900, 2800) for month in range(1, 13)]
         assert len(months) > 10_000
         for content in (
@@ -372,16 +372,16 @@ class TestRefused:
         ids=["xls", "picture", "zero byte"],
     )
     @pytest.mark.parametrize("name", ["plans.csv", "plans.xlsx"])
-    def test_files_of_other_kinds(self, editor, content, found, name):
+    def test_files_of_other_formats_are_refused(self, editor, content, found, name):
         assert faults(upload(editor, content, name)) == [(None, None, found, "CSV or XLSX")]
 
     @pytest.mark.parametrize("cut", [30, 1000, -30])
-    def test_a_workbook_that_is_cut_off(self, editor, cut):
+    def test_a_truncated_workbook_is_refused(self, editor, cut):
         ((row, column, found, expected),) = faults(upload(editor, xlsx([FIRST, "видача", 1])[:cut]))
         assert (row, column, expected) == (None, None, "CSV or XLSX")
         assert found.startswith("a workbook that can't be read")
 
-    def test_an_archive_that_is_no_workbook(self, editor):
+    def test_another_zip_archive_is_refused(self, editor):
         file = io.BytesIO()
         with zipfile.ZipFile(file, "w") as archive:
             archive.writestr("plans.csv", csv("2021-01-01,видача,1"))
@@ -389,7 +389,7 @@ class TestRefused:
         assert found.startswith("a workbook that can't be read")
         assert expected == "CSV or XLSX"
 
-    def test_a_workbook_that_would_unpack_to_more_than_is_good(self, editor):
+    def test_a_workbook_that_unpacks_too_large_is_refused(self, editor):
         file = io.BytesIO(xlsx([FIRST, "видача", 1]))
         with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("xl/media/image1.png", b"\0" * 21 * 2**20)
@@ -399,7 +399,7 @@ class TestRefused:
             (None, None, f"{size} bytes unpacked", "at most 20971520")
         ]
 
-    def test_a_workbook_whose_text_would_multiply(self, editor):
+    def test_a_workbook_with_an_entity_bomb_is_refused(self, editor):
         """Entities that refer to entities, a billion times."""
         bomb = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 10))
         bomb = f'<!DOCTYPE sst [<!ENTITY e0 "1">{bomb}]>'
@@ -416,11 +416,11 @@ class TestRefused:
         ((_, _, found, _),) = faults(upload(editor, file.getvalue()))
         assert found == "comments or declarations in its XML"
 
-    def test_letters_in_an_encoding_nobody_told(self, editor):
+    def test_an_undetected_encoding_is_a_fault(self, editor):
         content = "month,category_name,sum\n2021-01-01,видача,1".encode("koi8-u")
         assert faults(upload(editor, content)) == [(2, "category_name", "\ufffd" * 6, A_CATEGORY)]
 
-    def test_cp1251_is_recognised(self, editor):
+    def test_cp1251_is_detected(self, editor):
         content = "month;category_name;sum\n1.1.2021;видача;1\n2021-02-01 00:00:00;збір;2,5".encode("cp1251")
         assert inserted(upload(editor, content)) == 2
         assert stored() == {
@@ -444,7 +444,7 @@ class TestRefused:
         assert (row, column, expected) == (None, None, "at most 1000000")
         assert found.endswith("tags and attributes in its sheets and styles")
 
-    def test_columns_are_named_as_in_the_file(self, editor):
+    def test_faults_name_columns_as_the_file_does(self, editor):
         content = b"Month,CATEGORY_NAME,Sum\n2021-01-02,issuance,1"
         assert faults(upload(editor, content))[0][:3] == (2, "Month", "2021-01-02")
 
@@ -464,7 +464,7 @@ class TestCodes:
         missing = editor.post("/plans_insert", {}, format="multipart").json()["errors"]
         assert [(fault["found"], fault["code"]) for fault in missing] == [(None, "required")]
 
-    def test_codes_of_rows_at_fault(self, editor):
+    def test_codes_of_wrong_rows(self, editor):
         builders.plan("2021-03", Dictionary.ISSUANCE, 1)
         rows = (
             "2021-03-01,видача,1",
@@ -511,32 +511,32 @@ class TestWrongRequests:
 
         return make
 
-    def test_no_file(self, editor):
+    def test_a_request_without_a_file_is_refused(self, editor):
         assert wrong_parameters(self.post(editor)) == [("file", None, A_FILE)]
 
-    def test_text_in_place_of_a_file(self, editor):
+    def test_text_in_place_of_a_file_is_refused(self, editor):
         assert wrong_parameters(self.post(editor, file="month,sum")) == [("file", "month,sum", A_FILE)]
 
-    def test_an_empty_file(self, editor, file):
+    def test_an_empty_file_is_refused(self, editor, file):
         assert wrong_parameters(self.post(editor, file=file(content=b""))) == [("file", "plans.csv", A_FILE)]
 
-    def test_two_files(self, editor, file):
+    def test_two_files_are_refused(self, editor, file):
         response = self.post(editor, file=[file("one.csv"), file("two.csv")])
         assert wrong_parameters(response) == [("file", "one.csv, two.csv", "one value")]
         assert stored() == {}
 
-    def test_a_file_under_another_name(self, editor, file):
+    def test_a_file_under_another_key_is_refused(self, editor, file):
         assert wrong_parameters(self.post(editor, upload=file())) == [
             ("upload", "plans.csv", "one of these parameters: file"),
             ("file", None, A_FILE),
         ]
 
-    def test_a_second_file_under_another_name(self, editor, file):
+    def test_a_second_file_under_another_key_is_refused(self, editor, file):
         response = self.post(editor, file=file(), second=file("second.csv"))
         assert wrong_parameters(response) == [("second", "second.csv", "one of these parameters: file")]
         assert stored() == {}
 
-    def test_unknown_parameters_wherever_they_are(self, editor, file):
+    def test_unknown_parameters_are_refused_in_query_and_body(self, editor, file):
         response = self.post(editor, "?dry_run=1", file=file(), mode="replace")
         assert sorted(wrong_parameters(response)) == [
             ("dry_run", "1", "one of these parameters: file"),
@@ -545,7 +545,7 @@ class TestWrongRequests:
         assert stored() == {}
 
     @pytest.mark.parametrize("excess", [1, 10 * 2**20])
-    def test_a_file_that_is_too_large(self, editor, file, excess):
+    def test_a_file_that_is_too_large_is_refused(self, editor, file, excess):
         content = csv("2021-01-01,видача,1") + b"\n" * (2 * 2**20)
         response = self.post(editor, file=file(content=content + b"\n" * excess))
         ((parameter, _, expected),) = wrong_parameters(response)
@@ -553,7 +553,7 @@ class TestWrongRequests:
         assert stored() == {}
 
     @pytest.mark.parametrize("number", [101, 1001])
-    def test_more_parts_than_are_read(self, editor, file, number):
+    def test_too_many_parts_are_refused(self, editor, file, number):
         part = file() if number == 101 else "1"
         response = self.post(editor, **{f"part{n}": part for n in range(number)})
         assert (response.status_code, response["Content-Type"]) == (400, "application/problem+json")
@@ -569,42 +569,42 @@ class TestWrongRequests:
             ),
         ],
     )
-    def test_a_form_that_cannot_be_read(self, editor, kind, body):
+    def test_a_malformed_form_is_refused(self, editor, kind, body):
         response = editor.generic("POST", "/plans_insert", body, content_type=kind)
         assert (response.status_code, response["Content-Type"]) == (400, "application/problem+json")
         assert response.json()["title"] == "Bad Request"
 
     @pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded", "text/csv"])
-    def test_bodies_of_other_types(self, editor, kind):
+    def test_bodies_of_other_content_types_are_415(self, editor, kind):
         response = editor.generic("POST", "/plans_insert", b"{}", content_type=kind)
         assert (response.status_code, response["Content-Type"]) == (415, "application/problem+json")
         assert response.json()["title"] == "Unsupported Media Type"
 
     @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
     @pytest.mark.parametrize("address", ["/plans_insert", "/api/v1/plans_insert"])
-    def test_other_methods(self, editor, method, address):
+    def test_other_methods_are_405(self, editor, method, address):
         response = editor.generic(method, address)
         assert (response.status_code, response["Content-Type"]) == (405, "application/problem+json")
         assert response["Allow"] == "POST, OPTIONS"
 
     @pytest.mark.parametrize("address", ["/plans_insert", "/api/v1/plans_insert"])
-    def test_nobody_signed_in(self, db, address):
+    def test_a_request_without_credentials_is_401(self, db, address):
         response = upload(APIClient(), csv("2021-01-01,видача,1"), address=address)
         assert (response.status_code, response["Content-Type"]) == (401, "application/problem+json")
         assert response["WWW-Authenticate"] == "Token"
         assert stored() == {}
 
     @pytest.mark.parametrize("address", ["/plans_insert", "/api/v1/plans_insert"])
-    def test_those_who_may_not_add_plans(self, analyst, stranger, address):
+    def test_accounts_without_permission_are_403(self, analyst, stranger, address):
         for client in (analyst, stranger):
             response = upload(client, csv("2021-01-01,видача,1"), address=address)
             assert (response.status_code, response["Content-Type"]) == (403, "application/problem+json")
         assert stored() == {}
 
-    def test_an_administrator_may_too(self, administrator):
+    def test_an_administrator_may_insert_plans(self, administrator):
         assert inserted(upload(administrator, csv("2021-01-01,видача,1"))) == 1
 
-    def test_a_page_elsewhere_cannot_upload_in_somebodys_name(self):
+    def test_a_session_without_a_csrf_token_is_403(self):
         client = APIClient(enforce_csrf_checks=True)
         client.force_login(builders.account(EDITOR))
         response = upload(client, csv("2021-01-01,видача,1"))
@@ -613,7 +613,7 @@ class TestWrongRequests:
 
 
 class TestFaultsOfTheDatabase:
-    def test_what_was_stored_before_the_fault_is_not_kept(self, committed, client_as):
+    def test_rows_inserted_before_an_error_are_rolled_back(self, committed, client_as):
         """The third insert of many rows fails; those before it were right."""
         client = client_as(EDITOR)
         client.raise_request_exception = False
@@ -651,7 +651,7 @@ def at_once(*tasks: Callable[[], Any]) -> list[Any]:
 
 
 class TestAtTheSameMoment:
-    def test_of_two_uploads_of_the_same_plans_one_is_taken(self, committed, client_as):
+    def test_one_of_two_simultaneous_uploads_is_stored(self, committed, client_as):
         clients = [client_as(EDITOR), client_as(EDITOR)]
         for year in range(2000, 2020):
             content = csv(f"{year}-01-01,видача,1", f"{year}-01-01,збір,2")
@@ -661,7 +661,7 @@ class TestAtTheSameMoment:
             assert faults(refused) == [(row, "month", f"{year}-01-01", NO_PLAN_YET) for row in (2, 3)]
         assert len(stored()) == 40
 
-    def test_uploads_that_share_one_plan_in_another_order(self, committed, client_as):
+    def test_simultaneous_uploads_that_share_a_plan_do_not_deadlock(self, committed, client_as):
         clients = [client_as(EDITOR), client_as(EDITOR)]
         for year in range(2000, 2020):
             lines = [f"{year}-{month:02}-01,видача,1" for month in (1, 2, 3)]
@@ -673,7 +673,7 @@ class TestAtTheSameMoment:
             assert (column, found, expected) == ("month", f"{year}-02-01", NO_PLAN_YET)
         assert len(stored()) == 40
 
-    def test_an_upload_and_the_same_plan_added_by_hand(self, committed, client_as):
+    def test_an_upload_never_duplicates_a_plan_added_by_hand(self, committed, client_as):
         client = client_as(EDITOR)
 
         def by_hand(month):

@@ -66,12 +66,12 @@ def test_a_row_for_each_plan_of_a_month_that_has_begun(book, analyst):
     ]
 
 
-def test_fields_come_in_the_order_of_the_contract(book, analyst):
+def test_fields_have_the_order_of_the_contract(book, analyst):
     fields = ["month", "category", "plan_sum", "actual_sum", "performance_percent"]
     assert [list(row) for row in ask(analyst, "2021-06-15").json()] == [fields, fields]
 
 
-def test_rows_come_by_month_then_category(book, analyst):
+def test_rows_are_sorted_by_month_then_category(book, analyst):
     assert [row[:2] for row in figures(ask(analyst, "2021-07-31"))] == [
         ["2021-06-01", "видача"],
         ["2021-06-01", "збір"],
@@ -94,7 +94,7 @@ def test_rows_come_by_month_then_category(book, analyst):
         ("2999-12-31", [1750.16, 58.34], [1.00, 33.33]),
     ],
 )
-def test_actuals_run_from_the_first_of_the_month_through_the_date_to_its_end(
+def test_actuals_count_from_the_first_of_the_month_to_the_date_or_its_end(
     book, analyst, day, issued, collected
 ):
     june = [row[2:] for row in figures(ask(analyst, day)) if row[0] == "2021-06-01"]
@@ -109,23 +109,23 @@ def test_a_plan_shows_from_the_first_day_of_its_month(book, analyst):
     ]
 
 
-def test_a_percent_of_a_plan_of_nothing_is_null_even_where_nothing_was_done(analyst):
+def test_performance_of_a_plan_of_0_is_null(analyst):
     builders.plan("2021-06", ISSUANCE, "0")
     assert figures(ask(analyst, "2021-06-30")) == [["2021-06-01", "видача", 0, None]]
 
 
-def test_a_plan_nothing_was_done_for_stands_at_zero(analyst):
+def test_a_plan_without_actuals_has_a_performance_of_0(analyst):
     builders.plan("2021-06", COLLECTION, "100")
     assert figures(ask(analyst, "2021-06-30")) == [["2021-06-01", "збір", 0, 0]]
 
 
 @pytest.mark.parametrize("day", ["2021-05-31", "0001-01-01"])
-def test_before_the_first_plan_there_is_nothing(book, analyst, day):
+def test_before_the_first_plan_there_are_no_rows(book, analyst, day):
     response = ask(analyst, day)
     assert (response.status_code, response.json()) == (200, [])
 
 
-def test_a_month_of_another_year_is_another_month(analyst):
+def test_the_same_month_of_another_year_does_not_count(analyst):
     builders.credit("2020-06-10", "1")
     builders.credit("2021-06-10", "2")
     builders.plan("2020-06", ISSUANCE, "10")
@@ -143,7 +143,7 @@ def test_february_ends_on_the_29th_in_a_leap_year(analyst):
     assert figures(ask(analyst, "2020-03-31")) == [["2020-02-01", "видача", 1, 25]]
 
 
-def test_a_category_is_called_what_the_dictionary_calls_it(book, analyst):
+def test_a_category_has_the_name_from_the_dictionary(book, analyst):
     Dictionary.objects.filter(pk=ISSUANCE).update(name="Ausgabe")
     response = analyst.get("/plans_performance?check_date=2021-06-15", headers={"Accept-Language": "uk"})
     assert [row[1] for row in figures(response)] == ["Ausgabe", "збір"]
@@ -168,11 +168,11 @@ def test_the_number_of_queries_does_not_grow_with_the_plans(book, django_assert_
         assert len(compute(date(2021, 6, 15))) == 14
 
 
-def test_before_the_first_plan_one_query_is_enough(book, django_assert_num_queries):
+def test_before_the_first_plan_the_report_takes_one_query(book, django_assert_num_queries):
     with django_assert_num_queries(1):
         assert compute(date(2021, 5, 31)) == []
 
 
-def test_both_addresses_give_the_same_answer(book, analyst):
+def test_both_addresses_return_the_same(book, analyst):
     answer = ask(analyst, "2021-06-15").content
     assert answer == analyst.get("/api/v1/plans_performance?check_date=2021-06-15").content

@@ -41,25 +41,25 @@ def payments():
         ([F("sum").desc(), "pk"], [60, 50, 40, 30, 20, 10]),
     ],
 )
-def test_every_row_comes_once_and_in_order(payments, order, sums):
+def test_every_row_is_read_once_and_in_order(payments, order, sums):
     assert [row.sum for row in in_batches(Payment.objects.order_by(*order))] == sums
     assert [row.sum for row in in_batches(Payment.objects.filter(sum__gt=20).order_by(*order))] == [
         amount for amount in sums if amount > 20
     ]
 
 
-def test_no_rows_are_no_batch():
+def test_an_empty_table_has_no_batches():
     assert list(in_batches(Payment.objects.order_by("pk"))) == []
     assert list(in_batches(Payment.objects.order_by(F("sum"), "pk"))) == []
 
 
-def test_a_batch_takes_one_query_and_what_it_refers_to_another(payments, django_assert_num_queries):
+def test_a_batch_takes_one_query_and_one_for_its_related_rows(payments, django_assert_num_queries):
     with django_assert_num_queries(7):  # three batches, each with its credits, and one that finds no more
         rows = list(in_batches(Payment.objects.prefetch_related("credit").order_by("-payment_date", "-pk")))
         assert {row.credit.issuance_date for row in rows} == {date(2021, 6, 1)}
 
 
-def test_borrowers_come_in_the_order_of_their_debt():
+def test_rows_can_be_sorted_by_an_expression():
     for login, body in (("a", 10), ("b", 30), ("c", 20)):
         builders.credit("2021-06-01", body, borrower=builders.borrower(login=login))
     owing = Borrower.objects.with_debt(date(2021, 7, 1)).order_by(F("outstanding").desc(), "pk")
@@ -70,7 +70,7 @@ def test_borrowers_come_in_the_order_of_their_debt():
     ]
 
 
-def test_what_is_written_meanwhile_is_not_in_it(committed):
+def test_rows_written_during_reading_are_not_included(committed):
     credit = builders.credit("2021-06-01")
     for day in (2, 3, 4, 5):
         builders.payment(credit, f"2021-06-0{day}", day)

@@ -134,7 +134,7 @@ class TestReading:
         assert ids(analyst, "borrowers", login="Anna") == ids(analyst, "borrowers", search="anna")
         assert ids(analyst, "borrowers", registration_date__gte="2020-01-02") == []
 
-    def test_every_wrong_parameter_is_named(self, analyst):
+    def test_every_wrong_parameter_is_a_fault(self, analyst):
         address = "/api/v1/credits?colour=red&borrower=0&body__gte=1.005&state=open&state=late"
         response = analyst.get(f"{address}&issuance_date=x&ordering=login&page_size=1001")
         assert sorted(fault[:2] for fault in faults(response)) == [
@@ -148,7 +148,7 @@ class TestReading:
         ]
 
     @pytest.mark.parametrize("text", ["1_0", "+5", "1e1", "٥", "-1", "1000000000000", "5.", ".5"])
-    def test_amounts_are_plain_digits(self, analyst, text):
+    def test_amounts_accept_only_plain_digits(self, analyst, text):
         response = analyst.get("/api/v1/credits", {"body__gte": text})
         assert [fault[:2] for fault in faults(response)] == [("body__gte", text)]
 
@@ -157,17 +157,17 @@ class TestReading:
             assert [fault[:2] for fault in faults(analyst.get(f"/api/v1/credits?{name}="))] == [(name, "")]
 
     @pytest.mark.parametrize("text", ["2021-6-5", "٢٠٢١-٠٦-٠٥", "20210605", "2021-W22-6", "05.06.2021"])
-    def test_days_are_plain_digits(self, analyst, text):
+    def test_days_accept_only_plain_digits(self, analyst, text):
         response = analyst.get("/api/v1/credits", {"issuance_date": text})
         assert [fault[:2] for fault in faults(response)] == [("issuance_date", text)]
 
     @pytest.mark.parametrize("number", ["5.0", "5.", "1_0", "+5", "1e1", "٥", "0"])
     @pytest.mark.parametrize("parameter", ["payments?page_size", "borrowers?page_size", "borrowers?page"])
-    def test_numbers_are_plain_digits(self, analyst, parameter, number):
+    def test_numbers_accept_only_plain_digits(self, analyst, parameter, number):
         response = analyst.get(f"/api/v1/{parameter}={quote(number)}")
         assert faults(response)[0][:2] == (parameter.split("?")[1], number)
 
-    def test_one_row_takes_no_parameters(self, book, analyst):
+    def test_a_single_row_takes_no_parameters(self, book, analyst):
         response = analyst.get(f"/api/v1/credits/{book[0].pk}?state=open")
         assert faults(response) == [("state", "open", "no parameters")]
 
@@ -194,7 +194,7 @@ class TestPages:
         assert not [query["sql"] for query in queries if "COUNT(" in query["sql"]]
 
     @pytest.mark.parametrize("ordering", ["payment_date", "-payment_date", "sum", "-id"])
-    def test_cursors_lead_through_rows_that_are_equal_and_back(self, analyst, ordering):
+    def test_cursors_lead_through_equal_rows_and_back(self, analyst, ordering):
         credit = builders.credit("2021-06-01")
         Payment.objects.bulk_create(
             Payment(credit=credit, payment_date="2021-06-01", type_id=1, sum=1) for _ in range(25)
@@ -229,13 +229,13 @@ class TestPages:
             urlsafe_b64encode(b'[false, "1"]').decode(),
         ],
     )
-    def test_a_made_up_cursor_is_404(self, book, analyst, cursor):
+    def test_an_invalid_cursor_is_404(self, book, analyst, cursor):
         for ordering in ("id", "sum"):
             response = analyst.get("/api/v1/payments", {"cursor": cursor, "ordering": ordering})
             assert (response.status_code, response["Content-Type"]) == (404, "application/problem+json")
             assert response.json()["detail"] == "There is no such page. Follow next and previous."
 
-    def test_a_cursor_is_of_one_order_and_as_it_was_given(self, book, analyst):
+    def test_a_cursor_of_another_ordering_or_changed_is_404(self, book, analyst):
         address = analyst.get("/api/v1/payments?page_size=1&ordering=payment_date").json()["next"]
         assert analyst.get(address).status_code == 200
         assert analyst.get(address.replace("payment_date", "sum")).status_code == 404
@@ -244,7 +244,7 @@ class TestPages:
 
 
 class TestWriting:
-    def test_a_row_is_made_changed_and_deleted(self, book, administrator):
+    def test_a_row_is_created_changed_and_deleted(self, book, administrator):
         made = send(administrator, "borrowers", {"login": "їжак", "registration_date": "2021-01-01"})
         assert made.status_code == 201
         address = made["Location"].removeprefix("http://testserver/api/v1/")
@@ -257,7 +257,7 @@ class TestWriting:
         assert not Borrower.objects.filter(pk=made.json()["id"]).exists()
 
     @pytest.mark.parametrize("amount", ["1837.5", '"1837.50"', "1837.50", '"1837.5"', "18375e-1"])
-    def test_an_amount_is_exact_as_number_and_as_text(self, book, editor, amount):
+    def test_an_amount_is_exact_as_number_and_as_string(self, book, editor, amount):
         body = f'{{"credit": {book[0].pk}, "payment_date": "2021-06-05", "type": 1, "sum": {amount}}}'
         response = send(editor, "payments", body)
         assert response.json()["sum"] == 1837.5
@@ -282,7 +282,7 @@ class TestWriting:
             ("[1]", None),
         ],
     )
-    def test_what_is_no_amount_is_refused(self, book, editor, amount, found):
+    def test_invalid_amounts_are_refused(self, book, editor, amount, found):
         body = f'{{"credit": {book[0].pk}, "payment_date": "2021-06-05", "type": 1, "sum": {amount}}}'
         ((pointer, shown, _expected),) = faults(send(editor, "payments", body))
         assert (pointer, shown) == ("/sum", found)
@@ -319,27 +319,25 @@ class TestWriting:
         ],
     )
     @pytest.mark.parametrize("address", ["borrowers", "payments", "payments/bulk"])
-    def test_what_json_can_say_and_nobody_mean_is_refused_where_it_stands(
-        self, editor, address, body, expected
-    ):
+    def test_senseless_json_is_refused_with_a_pointer(self, editor, address, body, expected):
         response = send(editor, address, body, **{"idempotency-key": "k"})
         assert faults(response) == expected
         assert response.json()["detail"] == "Check the body of the request."
 
-    def test_letters_of_all_planes_are_text(self, editor):
+    def test_text_may_have_characters_of_all_unicode_planes(self, editor):
         response = send(
             editor, "borrowers", '{"login": "\\ud83d\\udcb0😀", "registration_date": "2021-01-01"}'
         )
         assert response.json()["login"] == "💰😀"
 
-    def test_an_object_of_many_names_is_read_at_once(self, editor):
+    def test_an_object_with_many_names_is_parsed_quickly(self, editor):
         body = "{" + ",".join(f'"{number}":1' for number in range(100_000)) + ',"0":1}'
         assert faults(send(editor, "payments", body)) == [
             ("/0", None, "a name that occurs only once in its object")
         ]
 
     @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity", "{", "\udc00", ""])
-    def test_what_is_no_json_is_refused(self, editor, constant):
+    def test_invalid_json_is_refused(self, editor, constant):
         response = send(editor, "payments", f'{{"sum": {constant}}}'.encode("utf-8", "surrogatepass"))
         assert faults(response)[0][0] == ""
 
@@ -391,17 +389,17 @@ class TestWriting:
             ),
         ],
     )
-    def test_a_broken_rule_is_shown_at_the_field_and_changes_nothing(self, book, editor, change, expected):
+    def test_an_invalid_row_has_faults_at_its_fields_and_is_not_stored(self, book, editor, change, expected):
         before = Credit.objects.filter(pk=book[0].pk).values().get()
         assert faults(send(editor, f"credits/{book[0].pk}", change, "patch")) == expected
         assert Credit.objects.filter(pk=book[0].pk).values().get() == before
 
     @pytest.mark.parametrize("login", ["", " anna", "anna ", "an\nna", "a\0", "a\u200bb", "x" * 151, 5, None])
-    def test_a_login_can_be_read(self, editor, login):
+    def test_a_login_must_be_printable(self, editor, login):
         response = send(editor, "borrowers", {"login": login, "registration_date": "2021-01-01"})
         assert faults(response)[0][0] == "/login"
 
-    def test_what_is_unique_is_said(self, book, editor):
+    def test_duplicates_are_409_with_the_field(self, book, editor):
         builders.plan("2021-06", Dictionary.ISSUANCE, 1)
         taken = send(editor, "borrowers", {"login": "Anna", "registration_date": "2021-01-01"})
         assert faults(taken, 409) == [("/login", "Anna", "Borrower with this Login already exists.")]
@@ -419,7 +417,7 @@ class TestWriting:
         ]
         assert faults(send(editor, "dictionary", {"name": "ЗБІР"}), 409)[0][0] == "/name"
 
-    def test_what_something_refers_to_is_409(self, book, administrator):
+    def test_deleting_a_referenced_row_is_409(self, book, administrator):
         for address in (f"credits/{book[0].pk}", f"borrowers/{book[0].borrower_id}", "dictionary/4"):
             response = administrator.delete(f"/api/v1/{address}")
             assert (response.status_code, response["Content-Type"]) == (409, "application/problem+json")
@@ -428,7 +426,7 @@ class TestWriting:
         assert Credit.objects.count() == 3
         assert Dictionary.objects.count() == 4
 
-    def test_a_write_leaves_a_trail_of_who_did_it(self, book):
+    def test_a_write_is_recorded_with_its_account(self, book):
         account = builders.account(EDITOR)
         client = APIClient()
         token = AuthToken.objects.create(account, timedelta(hours=1))[1]
@@ -443,7 +441,7 @@ class TestWriting:
         send(editor, f"credits/{book[0].pk}", {"percent": 21}, "patch")
         assert DataStamp.current() != before
 
-    def test_editors_delete_plans_and_nothing_else(self, book, editor):
+    def test_editors_can_delete_only_plans(self, book, editor):
         plan = builders.plan("2021-06", Dictionary.ISSUANCE, 1)
         assert editor.delete(f"/api/v1/plans/{plan.pk}").status_code == 204
         assert editor.delete(f"/api/v1/payments/{Payment.objects.first().pk}").status_code == 403
@@ -464,7 +462,7 @@ def test_options_of_a_row_need_no_transaction(committed, client_as, table):
 
 
 class TestBulk:
-    def test_all_are_stored_in_order(self, book, editor):
+    def test_bulk_stores_all_payments_in_order(self, book, editor):
         response = send(editor, "payments/bulk", payments_of(book[0], 1, "2.50", 3))
         assert response.status_code == 201
         stored = Payment.objects.filter(payment_date="2021-06-05").order_by("id")
@@ -485,10 +483,10 @@ class TestBulk:
         assert Payment.objects.count() == 3
 
     @pytest.mark.parametrize("body", [[], {}, [{}] * 5001, "x", None])
-    def test_one_to_5000_are_taken(self, editor, body):
+    def test_bulk_takes_1_to_5000_payments(self, editor, body):
         assert {fault[0] for fault in faults(send(editor, "payments/bulk", json.dumps(body)))} == {""}
 
-    def test_5000_take_few_queries(self, book, editor, django_assert_max_num_queries):
+    def test_bulk_of_5000_payments_takes_few_queries(self, book, editor, django_assert_max_num_queries):
         body = payments_of(book[0], *["0.01"] * 5000)
         with django_assert_max_num_queries(100):
             response = send(editor, "payments/bulk", body)
@@ -507,7 +505,7 @@ class TestIdempotency:
         (payment,) = payments_of(credit, amount)
         return [payment] if address == "payments/bulk" else payment
 
-    def test_a_retry_gets_the_same_answer_and_stores_nothing(self, book, editor, address):
+    def test_a_retry_gets_the_same_response_and_stores_nothing(self, book, editor, address):
         body = self.body(address, book[0])
         answers = [send(editor, address, body, **{"idempotency-key": "k"}) for _ in range(3)]
         assert {answer.status_code for answer in answers} == {201}
@@ -515,25 +513,25 @@ class TestIdempotency:
         assert [answer.get("Idempotency-Replayed") for answer in answers] == [None, "true", "true"]
         assert Payment.objects.count() == 4
 
-    def test_another_body_under_the_key_is_409(self, book, editor, address):
+    def test_another_body_with_the_same_key_is_409(self, book, editor, address):
         send(editor, address, self.body(address, book[0]), **{"idempotency-key": "k"})
         response = send(editor, address, self.body(address, book[0], 2), **{"idempotency-key": "k"})
         assert (response.status_code, response.json()["type"]) == (409, "urn:fintrack:conflict:key-reused")
         assert Payment.objects.count() == 4
 
-    def test_keys_of_two_accounts_and_two_cases_are_their_own(self, book, editor, administrator, address):
+    def test_keys_are_separate_by_account_and_case(self, book, editor, administrator, address):
         body = self.body(address, book[0])
         for client, key in ((editor, "k"), (editor, "K"), (administrator, "k")):
             assert send(client, address, body, **{"idempotency-key": key}).status_code == 201
         assert Payment.objects.count() == 6
 
-    def test_a_request_at_fault_leaves_its_key_free(self, book, editor, address):
+    def test_a_refused_request_does_not_use_up_its_key(self, book, editor, address):
         wrong = send(editor, address, self.body(address, book[0], 0), **{"idempotency-key": "k"})
         assert wrong.status_code == 400
         right = send(editor, address, self.body(address, book[0]), **{"idempotency-key": "k"})
         assert right.status_code == 201
 
-    def test_a_key_is_forgotten_after_7_days(self, book, editor, address):
+    def test_a_key_expires_after_7_days(self, book, editor, address):
         body = self.body(address, book[0])
         send(editor, address, body, **{"idempotency-key": "k"})
         IdempotencyKey.objects.update(made="2020-01-01T00:00Z")
@@ -542,12 +540,12 @@ class TestIdempotency:
         assert IdempotencyKey.objects.count() == 1
 
     @pytest.mark.parametrize("key", ["", "a b", "ї", "x" * 256])
-    def test_a_key_is_visible_ascii(self, book, editor, address, key):
+    def test_a_key_must_be_visible_ascii(self, book, editor, address, key):
         response = send(editor, address, self.body(address, book[0]), **{"idempotency-key": key})
         assert faults(response)[0][0] == "Idempotency-Key"
 
 
-def test_a_retry_that_overtakes_the_first_waits_for_it(committed, editor):
+def test_a_retry_waits_for_the_first_request(committed, editor):
     credit = builders.credit("2021-06-01")
     body = payments_of(credit, 1, 2)
 
@@ -565,7 +563,7 @@ def test_a_retry_that_overtakes_the_first_waits_for_it(committed, editor):
     assert Payment.objects.count() == 2
 
 
-def test_of_two_who_make_the_same_at_once_one_is_told(committed, editor):
+def test_one_of_several_simultaneous_duplicates_is_stored(committed, editor):
     def ask(_number):
         try:
             return send(editor, "plans", {"period": "2021-06-01", "category": 3, "sum": 1}).status_code

@@ -42,7 +42,7 @@ def downloaded(client: Any, page: Any) -> Any:
     return client.get(address)
 
 
-def test_all_rows_at_fault_are_downloaded_from_the_preview_and_the_record(editor):
+def test_rows_with_faults_are_downloaded_from_preview_and_record(editor):
     builders.credit("2021-06-01", pk=7)
     page = sent(
         editor,
@@ -80,7 +80,7 @@ def test_all_rows_at_fault_are_downloaded_from_the_preview_and_the_record(editor
     assert again.getvalue() == content
 
 
-def test_every_fault_is_kept_and_the_first_hundred_are_listed(editor):
+def test_every_fault_is_kept_and_the_first_100_are_listed(editor):
     page = sent(editor, (HEADER + "x;x;x;x;x\n" * 150).encode())
     assert len(page.context["result"].listed_faults) == 100
     found = kept(Load.objects.get())
@@ -96,7 +96,7 @@ def test_corrected_download_can_be_imported(editor):
     assert sent(editor, corrected).context["result"].counts.new == 1
 
 
-def test_faults_of_the_whole_file_stand_alone(editor):
+def test_faults_of_the_whole_file_have_no_row(editor):
     assert kept(refused(editor, b"id;credit_id;payment_date;type_id\n1;7;05.06.2021;1\n")) == [
         ["row", "id", "credit_id", "payment_date", "type_id", "sum", "faults"],
         [
@@ -118,7 +118,7 @@ def refused(client: Any, content: bytes, name: str = "x.csv") -> Load:
     return Load.objects.first()
 
 
-def test_cells_of_a_workbook_are_written_as_people_see_them(editor):
+def test_cells_of_a_workbook_are_written_as_displayed(editor):
     book, file = Workbook(), BytesIO()
     book.active.append(["id", "credit_id", "payment_date", "type_id", "sum"])
     book.active.append([1, 8, "@cmd", 1, 10.5])
@@ -129,7 +129,7 @@ def test_cells_of_a_workbook_are_written_as_people_see_them(editor):
     assert found[2][5] == "x" * 300
 
 
-def test_refused_plans_of_a_program_are_kept_too(editor):
+def test_rows_with_faults_of_plans_insert_are_kept_too(editor):
     content = b"month,category_name,sum\n2031-01-02,issuance,x\n2031-01-01,issuance,5\n"
     assert editor.post("/plans_insert", {"file": SimpleUploadedFile("p.csv", content)}).status_code == 400
     assert kept(Load.objects.get()) == [
@@ -157,20 +157,20 @@ def test_load_data_keeps_the_rows_of_the_faults_that_it_lists(tmp_path: Path):
     assert found[100][:6] == ["101", "100", "1", "21.01.2021", "1", "x"]
 
 
-def test_rows_beyond_what_can_be_kept_are_said_to_be_missing(editor, monkeypatch):
+def test_rows_beyond_the_limit_are_reported_as_missing(editor, monkeypatch):
     monkeypatch.setattr(RowsAtFault, "MOST", 0)
     assert kept(refused(editor, (HEADER + "x;x;x;x;x\n" * 2_000).encode()))[-1] == [
         "There are more rows at fault than can be kept here."
     ]
 
 
-def test_file_without_a_fault_keeps_nothing(editor):
+def test_file_without_faults_keeps_no_rows(editor):
     load = Load.objects.create(table="credits.payment", outcome=Load.STORED)
     assert editor.get(f"/admin/credits/load/{load.pk}/faults.csv").status_code == 404
 
 
 @pytest.mark.slow
-def test_file_of_nothing_but_faults_takes_bounded_memory():
+def test_file_full_of_faults_takes_bounded_memory():
     content = "id,credit_id,payment_date,type_id,sum\n" + "x,x,x,x,x\n" * 60_000
     tracemalloc.start()
     try:
@@ -183,5 +183,5 @@ def test_file_of_nothing_but_faults_takes_bounded_memory():
     assert most < 200 * 2**20
 
 
-def test_rows_at_fault_of_no_load_are_not_found(editor):
+def test_rows_with_faults_of_an_unknown_load_are_404(editor):
     assert editor.get(f"/admin/credits/load/{'9' * 23}/faults.csv").status_code == 404

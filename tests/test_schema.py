@@ -52,7 +52,7 @@ def test_the_schema_in_the_repository_is_current():
     )
 
 
-def test_it_is_openapi_3_1_and_has_every_address(schema):
+def test_the_schema_is_openapi_3_1_and_has_every_address(schema):
     assert schema["openapi"] == "3.1.0"
     assert {"/year_performance", "/plans_performance", "/user_credits/{user_id}", "/plans_insert"} <= set(
         schema["paths"]
@@ -62,7 +62,7 @@ def test_it_is_openapi_3_1_and_has_every_address(schema):
     assert {f"/api/v1/{name}/{{id}}" for name in resources} <= set(schema["paths"])
 
 
-def test_every_error_of_every_operation_has_its_body_and_an_example(schema):
+def test_every_error_of_every_operation_has_a_body_and_an_example(schema):
     for path, method, operation in operations(schema):
         expected = {"400", "401", "403", "405", "406", "429", "500"}
         names = {parameter["name"] for parameter in operation.get("parameters", [])}
@@ -81,7 +81,7 @@ def test_every_error_of_every_operation_has_its_body_and_an_example(schema):
             assert example["value"]["status"] == int(name.removeprefix("Problem"))
 
 
-def test_each_operation_says_in_words_of_its_own_what_it_does(schema):
+def test_each_operation_has_its_own_summary_and_description(schema):
     said = [(operation["summary"], operation["description"]) for *_, operation in operations(schema)]
     assert len(said) == 44
     summaries, descriptions = map(set, zip(*said, strict=True))
@@ -102,7 +102,7 @@ def test_each_operation_says_in_words_of_its_own_what_it_does(schema):
     )
 
 
-def test_an_original_address_says_which_one_is_the_same(schema):
+def test_an_original_address_names_its_current_address(schema):
     original = {path for path in schema["paths"] if not path.startswith("/api/v1/")}
     assert original == {"/year_performance", "/plans_performance", "/user_credits/{user_id}", "/plans_insert"}
     for path in original:
@@ -115,7 +115,7 @@ def test_an_original_address_says_which_one_is_the_same(schema):
         }
 
 
-def test_each_parameter_says_what_it_does(schema):
+def test_each_parameter_has_its_own_description(schema):
     for path, method, operation in operations(schema):
         parameters = operation.get("parameters", [])
         said = {parameter["description"].strip() for parameter in parameters}
@@ -154,12 +154,12 @@ def test_each_parameter_says_what_it_does(schema):
         ),
     ],
 )
-def test_a_parameter_is_described_by_what_it_lets_through_and_expects(schema, path, name, description):
+def test_a_description_says_what_a_parameter_selects_and_accepts(schema, path, name, description):
     parameters = schema["paths"][f"/api/v1/{path}"]["get"]["parameters"]
     assert [each["description"] for each in parameters if each["name"] == name] == [description]
 
 
-def test_a_form_to_try_is_filled_with_the_examples_of_reports_alone(schema):
+def test_only_reports_have_examples_of_parameters(schema):
     filled = {
         (path, parameter["name"])
         for path, _method, operation in operations(schema)
@@ -174,7 +174,7 @@ def test_a_form_to_try_is_filled_with_the_examples_of_reports_alone(schema):
     assert filled == examples | {(f"/api/v1{path}", name) for path, name in examples}
 
 
-def test_a_body_of_json_says_its_limits(schema):
+def test_json_bodies_state_their_limits(schema):
     for _path, _method, operation in operations(schema):
         body = operation.get("requestBody", {"content": {}})
         if "application/json" in body["content"]:
@@ -188,7 +188,7 @@ def test_a_body_of_json_says_its_limits(schema):
     }
 
 
-def test_what_is_answered_and_uploaded_has_a_name(schema):
+def test_responses_and_uploads_have_named_types(schema):
     def named(part):
         return part["$ref"].removeprefix("#/components/schemas/")
 
@@ -217,7 +217,7 @@ def test_what_is_answered_and_uploaded_has_a_name(schema):
     assert named(plans_insert["responses"]["200"]["content"]["application/json"]["schema"]) == "InsertedPlans"
 
 
-def test_the_links_of_a_page_may_be_null(schema):
+def test_links_of_a_page_are_nullable(schema):
     components = schema["components"]["schemas"]
     pages = [page for name, page in components.items() if name.startswith("Paginated")]
     assert len(pages) == 5
@@ -248,7 +248,7 @@ class TestHeaders:
 
         return look
 
-    def test_each_get_is_conditional_and_each_answer_has_an_id(self, schema):
+    def test_each_get_is_conditional_and_each_response_has_an_id(self, schema):
         for path, method, operation in operations(schema):
             sent = {each["name"] for each in operation.get("parameters", []) if each["in"] == "header"}
             answers = operation["responses"]
@@ -262,7 +262,7 @@ class TestHeaders:
                 reference = {"$ref": "#/components/headers/X-Request-ID"}
                 assert answer["headers"]["X-Request-ID"] == reference, (path, method)
 
-    def test_headers_of_every_get_are_as_the_schema_says(self, committed, analyst, schema, told):
+    def test_headers_of_every_get_match_the_schema(self, committed, analyst, schema, told):
         credit = builders.credit("2021-06-01", borrower=builders.borrower(pk=1), pk=1)
         Payment.objects.create(pk=1, credit=credit, payment_date=date(2021, 6, 2), type_id=1, sum=1)
         Plan.objects.create(pk=1, period=date(2021, 6, 1), category_id=3, sum=1)
@@ -285,7 +285,7 @@ class TestHeaders:
             told(path, "get", 401, APIClient().get(address))
 
     @pytest.mark.parametrize("table", ["borrowers", "credits", "payments", "dictionary", "plans"])
-    def test_headers_of_every_write_are_as_the_schema_says(self, administrator, schema, told, table):
+    def test_headers_of_every_write_match_the_schema(self, administrator, schema, told, table):
         builders.credit("2020-01-01", borrower=builders.borrower(pk=31), pk=2)
         path, row_path = f"/api/v1/{table}", f"/api/v1/{table}/{{id}}"
         body = schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]
@@ -306,7 +306,7 @@ class TestHeaders:
         for method, status in (("put", 200), ("patch", 200), ("delete", 204)):
             told(row_path, method, status, send(method, made["Location"]))
 
-    def test_headers_of_bulk_and_plans_insert_are_as_the_schema_says(self, editor, told):
+    def test_headers_of_bulk_and_plans_insert_match_the_schema(self, editor, told):
         builders.credit("2021-06-01", pk=1)
         payments = [{"credit": 1, "payment_date": "2021-06-02", "type": 1, "sum": 1}]
         path, key = "/api/v1/payments/bulk", {"idempotency-key": "1"}
@@ -321,7 +321,7 @@ class TestHeaders:
             told(path, "post", 200, editor.post(path, {"file": file}))
 
 
-def test_the_schema_is_served_as_yaml_and_json_to_those_who_may_read(analyst, schema):
+def test_readers_get_the_schema_as_yaml_and_json(analyst, schema):
     served = analyst.get("/api/schema/", headers={"accept": "application/json"})
     assert served.status_code == 200
     assert json.loads(served.content) == schema
@@ -373,7 +373,7 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "304", "401", "403",
 
 @pytest.mark.slow
 @pytest.mark.parametrize("role", [ANALYST, EDITOR, ADMINISTRATOR])
-def test_answers_are_as_the_schema_says_whatever_is_asked(role, token_as, live_server, tmp_path):
+def test_responses_to_generated_requests_match_the_schema(role, token_as, live_server, tmp_path):
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
     run = subprocess.run(
         [
@@ -399,9 +399,7 @@ def test_answers_are_as_the_schema_says_whatever_is_asked(role, token_as, live_s
 
 
 @pytest.mark.slow
-def test_a_client_made_of_the_schema_lists_credits_and_reads_a_report(
-    token_as, live_server, tmp_path, monkeypatch
-):
+def test_a_generated_client_lists_credits_and_reads_a_report(token_as, live_server, tmp_path, monkeypatch):
     programs = Path(sys.executable).parent
     subprocess.run(
         [
@@ -431,9 +429,7 @@ def test_a_client_made_of_the_schema_lists_credits_and_reads_a_report(
 
 
 @pytest.mark.slow
-def test_the_page_reads_and_writes_in_a_browser_and_asks_no_other_host(
-    token_as, live_server, schema, monkeypatch
-):
+def test_the_page_reads_and_writes_and_contacts_no_other_host(token_as, live_server, schema, monkeypatch):
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright runs a loop of its own
     client = Client()
     client.force_login(builders.account(EDITOR))

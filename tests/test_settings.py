@@ -52,7 +52,7 @@ def read(**environment: str) -> dict[str, Any]:
     return json.loads(run.stdout)
 
 
-def test_nothing_has_to_be_set():
+def test_all_settings_have_defaults():
     found = read()
     assert found["DEBUG"] is False
     assert found["ALLOWED_HOSTS"] == ["localhost", "127.0.0.1", "[::1]"]
@@ -64,12 +64,12 @@ def test_nothing_has_to_be_set():
     assert [name for name in found if name.startswith("SECURE_") or name.endswith("COOKIE_SECURE")] == []
 
 
-def test_empty_variable_is_an_absent_one():
+def test_empty_variable_counts_as_not_set():
     names = ("ALLOWED_HOSTS", "DATABASE_URL", "DEBUG", "HTTPS", "REDIS_URL", "TIME_ZONE", "TRUSTED_PROXIES")
     assert read(**dict.fromkeys(names, "")) == read()
 
 
-def test_each_variable_reaches_its_setting():
+def test_each_variable_sets_its_setting():
     found = read(
         ALLOWED_HOSTS="one.example, two.example",
         DATABASE_URL="sqlite:////srv/book.sqlite3",
@@ -124,7 +124,7 @@ def test_switch_is_on_or_off(value, meaning):
         ),
     ],
 )
-def test_wrong_value_is_named_and_its_secrets_are_not(name, value, reason):
+def test_wrong_values_are_reported_without_secrets(name, value, reason):
     run = python(
         "-c", "import django; django.setup()", DJANGO_SETTINGS_MODULE="fintrack.settings", **{name: value}
     )
@@ -136,7 +136,7 @@ def test_wrong_value_is_named_and_its_secrets_are_not(name, value, reason):
 # The secret key
 
 
-def test_secret_key_is_made_once_and_is_for_its_owner_alone(tmp_path):
+def test_secret_key_is_generated_once_and_readable_by_its_owner_only(tmp_path):
     path = tmp_path / "secret_key"
     key = secret_key_file(path)
     assert len(key) >= 50
@@ -149,7 +149,7 @@ def test_secret_keys_differ(tmp_path):
     assert secret_key_file(tmp_path / "one") != secret_key_file(tmp_path / "two")
 
 
-def test_two_that_start_at_once_get_one_key(tmp_path):
+def test_simultaneous_starts_share_one_secret_key(tmp_path):
     def start(path: Path) -> str:
         together.wait()
         return secret_key_file(path)
@@ -162,7 +162,7 @@ def test_two_that_start_at_once_get_one_key(tmp_path):
     assert len(list(tmp_path.iterdir())) == 50
 
 
-def test_secret_key_of_no_variable_is_that_of_the_file():
+def test_default_secret_key_is_read_from_the_file():
     assert read(SECRET_KEY="")["SECRET_KEY"] == (PROJECT / "var/secret_key").read_text()
 
 
@@ -176,20 +176,20 @@ def https(settings):
             setattr(settings, name, value)
 
 
-def test_https_redirects_all_but_the_questions_of_the_orchestrator(https, client, db):
+def test_https_redirects_everything_except_health_checks(https, client, db):
     answer = client.get("/year_performance?year=2021")
     assert (answer.status_code, answer["Location"]) == (301, "https://testserver/year_performance?year=2021")
     assert [client.get(address).status_code for address in ("/livez", "/readyz")] == [200, 200]
     assert client.get("/livez/more").status_code == 301
 
 
-def test_https_is_believed_of_the_proxy_and_answered_with_hsts(https, client):
+def test_https_of_the_proxy_is_trusted_and_answered_with_hsts(https, client):
     answer = client.get("/accounts/login/", headers={"x-forwarded-proto": "https"})
     assert answer.status_code == 200
     assert answer["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains; preload"
 
 
-def test_https_cookies_never_travel_in_the_open(https, db):
+def test_https_makes_cookies_secure(https, db):
     client, password = Client(headers={"x-forwarded-proto": "https"}), "a long password"
     account = builders.account(password=password)
     client.get("/accounts/login/")
@@ -201,7 +201,7 @@ def test_https_cookies_never_travel_in_the_open(https, db):
     assert client.cookies["sessionid"]["httponly"]
 
 
-def test_without_https_nothing_redirects_and_nothing_is_promised(client):
+def test_without_https_there_is_no_redirect_and_no_hsts(client):
     answer = client.get("/accounts/login/", headers={"x-forwarded-proto": "https"})
     assert answer.status_code == 200
     assert not answer.wsgi_request.is_secure()
@@ -220,7 +220,7 @@ def test_settings_of_production_satisfy_django():
 # Databases
 
 
-def test_mysql_is_strict_and_keeps_its_connections():
+def test_mysql_is_strict_and_connections_are_persistent():
     database = read(DATABASE_URL="mysql://fintrack:p%40ss@db:3307/book?connect_timeout=3")["DATABASES"][
         "default"
     ]
@@ -243,7 +243,7 @@ def test_mysql_is_strict_and_keeps_its_connections():
 
 @ON_MYSQL
 @pytest.mark.django_db
-def test_mysql_refuses_what_does_not_fit():
+def test_mysql_refuses_values_that_do_not_fit():
     with connection.cursor() as cursor:
         cursor.execute("SELECT @@sql_mode")
         assert re.search(r"\bTRADITIONAL\b", cursor.fetchone()[0])

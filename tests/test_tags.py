@@ -71,7 +71,7 @@ def assert_unmatched(response):
 
 
 @each_table
-def test_the_tag_of_a_row_is_the_same_for_all_methods_until_it_changes(administrator, table, made, changed):
+def test_the_etag_of_a_row_is_the_same_for_all_methods(administrator, table, made, changed):
     new = send(administrator, "post", f"/api/v1/{table}", made)
     address = new["Location"]
     tags = [new["ETag"]]
@@ -108,7 +108,7 @@ def test_the_tag_of_a_row_is_the_same_for_all_methods_until_it_changes(administr
         ('W/"another", W/{tag}', 412),
     ],
 )
-def test_one_of_the_tags_must_be_that_of_the_row(payment, editor, header, status):
+def test_one_of_the_given_etags_must_match(payment, editor, header, status):
     header = header.format(tag=editor.get(ADDRESS)["ETag"])
     response = send(editor, "patch", ADDRESS, {"sum": 11}, if_match=header)
     assert response.status_code == status
@@ -120,7 +120,7 @@ def test_one_of_the_tags_must_be_that_of_the_row(payment, editor, header, status
 
 @pytest.mark.parametrize("method", ["get", "put", "patch", "delete"])
 @pytest.mark.parametrize("header", ["", "x", '"a', 'a"', '"a" "b"', '"a",', '*, "a"', 'w/"a"', '"a\tb"'])
-def test_what_is_no_tag_is_refused(payment, administrator, method, header):
+def test_invalid_etags_are_refused(payment, administrator, method, header):
     response = send(administrator, method, ADDRESS, {}, if_match=header)
     assert response.status_code == 400
     assert response.json()["errors"] == [
@@ -136,15 +136,15 @@ def test_what_is_no_tag_is_refused(payment, administrator, method, header):
 
 @pytest.mark.parametrize("header", ["*", '"another"'])
 @pytest.mark.parametrize("method", ["get", "put", "patch", "delete"])
-def test_a_row_that_is_not_there_is_404(administrator, method, header):
+def test_an_unknown_row_is_404(administrator, method, header):
     assert send(administrator, method, "/api/v1/payments/404", {}, if_match=header).status_code == 404
 
 
-def test_a_forbidden_write_is_403_with_any_tag(payment, editor):
+def test_a_forbidden_write_is_403_with_any_etag(payment, editor):
     assert send(editor, "delete", ADDRESS, if_match='"another"').status_code == 403
 
 
-def test_a_row_that_is_known_already_is_304(payment, analyst):
+def test_an_unchanged_row_is_304(payment, analyst):
     tag = analyst.get(ADDRESS)["ETag"]
     for given in (tag, f"W/{tag}", f'"another", {tag}', "*"):
         again = send(analyst, "get", ADDRESS, if_none_match=given)
@@ -157,13 +157,13 @@ def test_a_row_that_is_known_already_is_304(payment, analyst):
 @pytest.mark.parametrize(
     "address", [ADDRESS, "/api/v1/payments", "/api/v1/dictionary", "/year_performance?year=2021"]
 )
-def test_reading_what_is_another_thing_by_now_is_412(payment, analyst, address):
+def test_reading_with_another_if_match_is_412(payment, analyst, address):
     response = send(analyst, "get", address, if_match='"another"')
     assert (response.status_code, response["Content-Type"]) == (412, "application/problem+json")
     assert response.json().items() >= {"title": "Precondition Failed", "status": 412}.items()
 
 
-def test_a_client_that_takes_gzip_gets_a_tag_that_matches(editor):
+def test_a_client_that_accepts_gzip_gets_an_etag_that_matches(editor):
     """Compressed, an answer has a weak tag, which never does."""
     borrower = builders.borrower(login="ї" * 150)
     address = f"/api/v1/borrowers/{borrower.pk}"
@@ -185,7 +185,7 @@ def test_a_client_that_takes_gzip_gets_a_tag_that_matches(editor):
     assert patched.status_code == 200
 
 
-def test_other_sites_may_send_a_tag(settings):
+def test_cors_allows_if_match(settings):
     settings.CORS_ALLOWED_ORIGINS = ["https://example.com"]
     wish = {"access-control-request-method": "PATCH", "access-control-request-headers": "if-match"}
     preflight = APIClient().options(ADDRESS, headers={"origin": "https://example.com"} | wish)
@@ -197,7 +197,7 @@ class TestAtOnce:
     def book(self, committed):
         builders.credit(pk=1, borrower=builders.borrower(pk=1))
 
-    def test_of_those_who_have_read_the_same_one_writes(self, payment, client_as):
+    def test_only_one_of_several_readers_of_a_version_can_write(self, payment, client_as):
         clients = [client_as(EDITOR) for _ in range(4)]
         tag = clients[0].get(ADDRESS)["ETag"]
 
@@ -217,7 +217,7 @@ class TestAtOnce:
 
 
 @each_table
-def test_what_creates_a_row_takes_a_key(editor, table, made, changed):
+def test_every_create_takes_an_idempotency_key(editor, table, made, changed):
     first = send(editor, "post", f"/api/v1/{table}", made, idempotency_key="k")
     stamp, changes = DataStamp.current(), Change.objects.count()
     again = send(editor, "post", f"/api/v1/{table}", made, idempotency_key="k")
@@ -233,7 +233,7 @@ def test_what_creates_a_row_takes_a_key(editor, table, made, changed):
     assert other.status_code == 409
 
 
-def test_a_key_is_of_one_address(editor):
+def test_a_key_belongs_to_one_address(editor):
     assert send(editor, "post", "/api/v1/dictionary", {"name": "a"}, idempotency_key="k").status_code == 201
     response = send(editor, "post", "/api/v1/borrowers", {"name": "a"}, idempotency_key="k")
     assert response.status_code == 409
@@ -254,7 +254,7 @@ def test_a_file_of_plans_takes_no_key(editor):
 
 
 @each_table
-def test_a_change_to_the_same_leaves_stamp_and_trail_as_they_were(editor, table, made, changed):
+def test_an_update_without_changes_leaves_stamp_and_trail_unchanged(editor, table, made, changed):
     address = send(editor, "post", f"/api/v1/{table}", made)["Location"]
     stamp, changes = DataStamp.current(), Change.objects.count()
     assert send(editor, "put", address, made).status_code == 200

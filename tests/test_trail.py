@@ -43,7 +43,7 @@ def ranges(load: Load) -> list[tuple[int, int]]:
     return list(load.ranges.order_by("first_id").values_list("first_id", "last_id"))
 
 
-def test_row_that_is_added_changed_and_deleted_has_before_and_after_of_each_field():
+def test_adding_changing_and_deleting_a_row_records_its_fields():
     borrower = Borrower.objects.create(login="anna", registration_date=date(2021, 1, 1))
     borrower.login = "hanna"
     borrower.save()
@@ -66,7 +66,7 @@ def test_row_that_is_added_changed_and_deleted_has_before_and_after_of_each_fiel
     ]
 
 
-def test_saving_what_is_the_same_leaves_no_record():
+def test_saving_an_unchanged_row_leaves_no_record():
     plan = builders.plan("2021-06", 3, "100")
     start = last()
     plan.sum = Decimal("100.00")
@@ -74,7 +74,7 @@ def test_saving_what_is_the_same_leaves_no_record():
     assert since(start) == []
 
 
-def test_bulk_paths_are_recorded_row_by_row():
+def test_bulk_writes_are_recorded_row_by_row():
     credit = builders.credit()
     start = last()
     first, second = Payment.objects.bulk_create(
@@ -106,12 +106,12 @@ def test_bulk_paths_are_recorded_row_by_row():
     ]
 
 
-def test_ways_that_the_trail_cannot_follow_are_refused():
+def test_writes_that_the_trail_cannot_record_are_refused():
     with pytest.raises(NotSupportedError):
         Dictionary.objects.bulk_create([Dictionary(pk=9, name="x")], ignore_conflicts=True)
 
 
-def test_change_that_is_undone_leaves_no_record():
+def test_rolled_back_change_leaves_no_record():
     def undone() -> None:
         with writing():
             builders.plan("2021-06", 3, "100")
@@ -123,7 +123,7 @@ def test_change_that_is_undone_leaves_no_record():
     assert since() == []
 
 
-def test_record_is_written_before_the_transaction_of_the_change_ends():
+def test_record_is_written_in_the_transaction_of_the_change():
     with transaction.atomic():
         builders.plan("2021-06", 3, "100")
         assert len(since()) == 1
@@ -131,7 +131,7 @@ def test_record_is_written_before_the_transaction_of_the_change_ends():
     assert (since(), Plan.objects.count()) == ([], 0)
 
 
-def test_upload_of_a_program_is_recorded_under_its_account(client):
+def test_upload_through_the_api_is_recorded_with_its_account(client):
     account = builders.account(EDITOR)
     _, token = AuthToken.objects.create(account)
     content = b"month,category_name,sum\n2031-01-01,issuance,10.5\n2031-01-01,collection,20\n"
@@ -166,7 +166,7 @@ def test_refused_upload_is_recorded_too(editor):
     assert (load.file, load.outcome, load.faults, load.new) == ("bad.csv", "refused", 3, 0)
 
 
-def test_load_has_one_record_for_new_rows_and_one_for_each_that_changes(tmp_path):
+def test_load_records_new_rows_together_and_each_changed_row(tmp_path):
     call_command("load_data", builders.files(tmp_path), verbosity=0)
     assert since() == []
     loads = {load.table: load for load in Load.objects.all()}
@@ -194,7 +194,7 @@ def test_load_has_one_record_for_new_rows_and_one_for_each_that_changes(tmp_path
     assert change.account is None
 
 
-def test_load_of_ids_with_many_gaps_is_found_by_each_of_them(tmp_path, django_assert_num_queries):
+def test_load_of_ids_with_gaps_is_found_by_each_id(tmp_path, django_assert_num_queries):
     users = [f"{number}\tlogin{number}\t01.01.2021" for number in [*range(1, 10_000, 2), 9_996, 9_998]]
     files = builders.files(tmp_path, users=[*builders.FILES["users"], *users[2:]])
     call_command("load_data", files, verbosity=0)
@@ -208,7 +208,7 @@ def test_load_of_ids_with_many_gaps_is_found_by_each_of_them(tmp_path, django_as
 
 
 @pytest.mark.slow
-def test_ids_kept_in_each_load_are_moved_to_their_table(tmp_path):
+def test_migration_moves_ids_of_loads_to_their_table(tmp_path):
     database = tmp_path / "db.sqlite3"
 
     def migrate(*names: str) -> None:
@@ -237,7 +237,7 @@ def test_ids_kept_in_each_load_are_moved_to_their_table(tmp_path):
         assert moved.fetchall() == [*((1, first, last) for first, last in kept), (3, 4, 4)]
 
 
-def test_load_that_replaces_says_how_much_it_removed(tmp_path):
+def test_load_with_replace_records_the_number_of_removed_rows(tmp_path):
     call_command("load_data", builders.files(tmp_path), verbosity=0)
     call_command("load_data", tmp_path, replace=True, verbosity=0)
     removed = dict(Load.objects.order_by("pk").values_list("table", "removed"))

@@ -87,7 +87,9 @@ ISSUES = ("UPDATE",), "credits_credit"
 @pytest.mark.parametrize("issue", ISSUERS.values(), ids=ISSUERS)
 @pytest.mark.parametrize("pay", PAYERS.values(), ids=PAYERS)
 @pytest.mark.parametrize("payment_first", [True, False], ids=["payment first", "issuance first"])
-def test_of_a_payment_and_an_issuance_after_it_one_is_stored(credit, client_as, pay, issue, payment_first):
+def test_one_of_two_conflicting_dates_of_credit_and_payment_is_stored(
+    credit, client_as, pay, issue, payment_first
+):
     first, second = (pay, issue) if payment_first else (issue, pay)
     verbs, table = PAYS if payment_first else ISSUES
     checked, go = threading.Event(), threading.Event()

@@ -67,7 +67,7 @@ def credit() -> Credit:
     return credit
 
 
-def test_new_rows_are_deleted_and_changed_rows_set_back_as_one_act(credit):
+def test_new_rows_are_deleted_and_changed_rows_restored_together(credit):
     before = book()
     load = imported(
         PaymentResource, "10,7,2021-06-09,2,77.77", "11,7,2021-06-09,1,5", "12,7,2021-06-10,1,6.5"
@@ -99,7 +99,7 @@ def test_new_rows_are_deleted_and_changed_rows_set_back_as_one_act(credit):
     }
 
 
-def test_what_was_undone_can_be_imported_and_undone_again(credit):
+def test_undone_import_can_be_repeated_and_undone_again(credit):
     row = "11,7,2021-06-09,1,5"
     before = book()
     undo(imported(PaymentResource, row), PaymentResource)
@@ -109,21 +109,21 @@ def test_what_was_undone_can_be_imported_and_undone_again(credit):
     assert book() == before
 
 
-def test_plans_are_set_back_by_month_and_category():
+def test_plans_are_restored_by_month_and_category():
     plan = builders.plan("2021-06", 3, 100)
     load = imported(PlanResource, "1,2021-06-01,250.5,3", "2,2021-06-01,80,4")
     undo(load, PlanResource)
     assert list(Plan.objects.values_list("pk", "sum")) == [(plan.pk, Decimal(100))]
 
 
-def test_empty_cell_is_set_back_to_empty(credit):
+def test_empty_values_are_restored(credit):
     load = imported(CreditResource, "7,1,2021-06-01,2021-06-15,2021-06-20,1000,0")
     assert Credit.objects.get().actual_return_date == date(2021, 6, 20)
     undo(load, CreditResource)
     assert Credit.objects.get().actual_return_date is None
 
 
-def test_every_row_that_was_touched_since_is_a_reason_and_nothing_changes(credit):
+def test_every_row_touched_since_is_a_reason_and_nothing_changes(credit):
     load = imported(
         PaymentResource,
         "10,7,2021-06-05,1,77.77",
@@ -147,7 +147,7 @@ def test_every_row_that_was_touched_since_is_a_reason_and_nothing_changes(credit
     ]
 
 
-def test_row_that_was_changed_and_changed_back_was_touched(credit):
+def test_row_changed_and_changed_back_counts_as_touched(credit):
     load = imported(PaymentResource, "11,7,2021-06-09,1,5")
     payment = Payment.objects.get(pk=11)
     for amount in (6, 5):
@@ -156,7 +156,7 @@ def test_row_that_was_changed_and_changed_back_was_touched(credit):
     assert len(reasons(load, PaymentResource)) == 1
 
 
-def test_changes_before_the_import_are_no_reason(credit):
+def test_changes_before_the_import_do_not_prevent_undoing(credit):
     payment = Payment.objects.get()
     payment.sum = 512
     payment.save()
@@ -168,7 +168,7 @@ def test_changes_before_the_import_are_no_reason(credit):
 
 
 @pytest.mark.around
-def test_change_that_went_around_the_trail_is_noticed(credit):
+def test_change_that_bypassed_the_trail_is_noticed(credit):
     load = imported(PaymentResource, "10,7,2021-06-05,1,77.77", "11,7,2021-06-09,1,5")
     with connection.cursor() as cursor:
         cursor.execute("UPDATE credits_payment SET sum = 1 WHERE id = 11")
@@ -182,7 +182,7 @@ def test_change_that_went_around_the_trail_is_noticed(credit):
     ]
 
 
-def test_row_that_others_refer_to_stays():
+def test_new_row_that_others_refer_to_prevents_undoing():
     load = imported(BorrowerResource, "1,anna,2021-01-01", "2,bohdan,2021-01-01")
     credit = builders.credit(borrower=Borrower.objects.get(pk=2))
     assert reasons(load, BorrowerResource) == [f"borrower 2: is referred to by credit {credit.pk}"]
@@ -195,7 +195,7 @@ def test_row_that_others_refer_to_stays():
     assert Borrower.objects.count() == 0
 
 
-def test_later_imports_that_had_rows_already_are_named_before_undoing(administrator, credit):
+def test_page_names_later_imports_with_unchanged_rows(administrator, credit):
     first = imported(PaymentResource, "20,7,2021-06-05,1,511")
     imported(PaymentResource, "21,7,2021-06-06,1,5")
     later = imported(PaymentResource, "20,7,2021-06-05,1,511", "22,7,2021-06-06,1,5")
@@ -205,7 +205,7 @@ def test_later_imports_that_had_rows_already_are_named_before_undoing(administra
     assert f"({later.signature()}): 1 unchanged" in response.content.decode()
 
 
-def test_values_before_must_agree_with_what_the_book_has_now(credit):
+def test_restored_values_must_be_valid_in_the_current_book(credit):
     Payment.objects.all().delete()
     load = imported(CreditResource, "7,1,2021-05-01,2021-06-15,,1000,0")
     builders.payment(credit, "2021-05-20", 1)
@@ -215,7 +215,7 @@ def test_values_before_must_agree_with_what_the_book_has_now(credit):
     ]
 
 
-def test_imports_are_undone_from_the_last_to_the_first(credit):
+def test_imports_must_be_undone_in_reverse_order(credit):
     before = book()
     first = imported(PaymentResource, "10,7,2021-06-05,1,100", "11,7,2021-06-09,1,5")
     second = imported(PaymentResource, "10,7,2021-06-05,1,200", "11,7,2021-06-09,1,6")
@@ -225,7 +225,7 @@ def test_imports_are_undone_from_the_last_to_the_first(credit):
     assert book() == before
 
 
-def test_import_is_undone_once_and_an_undoing_never(credit):
+def test_import_can_be_undone_once_and_an_undoing_never(credit):
     load = imported(PaymentResource, "11,7,2021-06-09,1,5")
     record = undo(load, PaymentResource)
     assert reasons(load, PaymentResource) == [f"It has been undone already: {record.signature()}."]
@@ -239,7 +239,7 @@ def test_import_that_changed_nothing_or_was_refused_has_nothing_to_undo(credit):
     assert reasons(refused, PaymentResource) == ["Only an import that was stored can be undone."]
 
 
-def test_loads_of_load_data_are_undone_one_by_one_unless_they_replaced(tmp_path):
+def test_loads_of_load_data_can_be_undone_unless_they_replaced(tmp_path):
     call_command("load_data", builders.files(tmp_path), verbosity=0)
     loads = {load.table: load for load in Load.objects.all()}
     assert reasons(loads["credits.borrower"], BorrowerResource) == [
@@ -258,7 +258,7 @@ def test_loads_of_load_data_are_undone_one_by_one_unless_they_replaced(tmp_path)
     assert reasons(second, PaymentResource) == ["It emptied the table first: 3 rows are gone for good."]
 
 
-def test_dictionary_is_set_back_unless_the_name_is_taken_meanwhile():
+def test_dictionary_is_restored_unless_the_name_is_taken():
     load = imported(DictionaryResource, "1,body", "5,other")
     Dictionary.objects.create(pk=6, name="Тіло")
     assert reasons(load, DictionaryResource) == [
@@ -273,7 +273,7 @@ def test_dictionary_is_set_back_unless_the_name_is_taken_meanwhile():
 # In the admin
 
 
-def test_page_of_an_import_leads_to_its_rows_its_changes_and_its_undoing(administrator, credit):
+def test_page_of_an_import_links_to_its_rows_changes_and_undo(administrator, credit):
     load = imported(PaymentResource, "10,7,2021-06-09,1,77.77", "11,7,2021-06-09,1,5", "12,7,2021-06-09,1,6")
     page = administrator.get(f"/admin/credits/load/{load.pk}/change/").content.decode()
     links = re.findall(r'<li><a href="([^"]*)">([^<]*)</a></li>', page.split('class="object-tools"')[1])[:3]
@@ -288,13 +288,13 @@ def test_page_of_an_import_leads_to_its_rows_its_changes_and_its_undoing(adminis
     assert [change.object_id for change in listed] == [10]
 
 
-def test_new_rows_with_others_among_them_have_no_link(administrator, credit):
+def test_new_rows_mixed_with_others_have_no_link(administrator, credit):
     load = imported(PaymentResource, "9,7,2021-06-09,1,5", "11,7,2021-06-09,1,6")
     page = administrator.get(f"/admin/credits/load/{load.pk}/change/").content.decode()
     assert ("New rows" in page, "Undo this import" in page) == (False, True)
 
 
-def test_import_is_undone_after_a_page_that_says_what_will_happen(administrator, credit):
+def test_import_is_undone_after_a_confirmation_page(administrator, credit):
     load = imported(PaymentResource, "10,7,2021-06-09,1,77.77", "11,7,2021-06-09,1,5", "12,7,2021-06-09,1,6")
     address = f"/admin/credits/load/{load.pk}/undo/"
     page = words(administrator.get(address))
@@ -330,7 +330,7 @@ def test_page_gives_the_reasons_why_an_import_cannot_be_undone(administrator, cr
     assert set(Payment.objects.filter(pk__gte=11).values_list("sum", flat=True)) == {6}
 
 
-def test_editor_undoes_what_they_may_do_by_hand(editor, credit):
+def test_editor_can_undo_only_what_they_may_do_by_hand(editor, credit):
     changing = imported(PaymentResource, "10,7,2021-06-09,1,77.77")
     adding = imported(PaymentResource, "11,7,2021-06-09,1,5")
     plans = imported(PlanResource, "1,2021-06-01,250.5,3")
@@ -346,7 +346,7 @@ def test_editor_undoes_what_they_may_do_by_hand(editor, credit):
     assert Plan.objects.count() == 0
 
 
-def test_undoing_asks_for_the_token_of_its_page(credit):
+def test_undoing_needs_a_csrf_token(credit):
     load = imported(PaymentResource, "10,7,2021-06-09,1,77.77")
     client = Client(enforce_csrf_checks=True)
     client.force_login(builders.account(EDITOR))
@@ -371,7 +371,7 @@ def test_rows_are_undone_in_batches(credit, django_assert_max_num_queries):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not MYSQL, reason="SQLite has one writer at a time")
-def test_two_who_undo_at_the_same_moment_end_as_one(committed):
+def test_import_undone_twice_simultaneously_is_undone_once(committed):
     credit = builders.credit("2021-06-01", 1000, pk=7)
     load = imported(PaymentResource, *(f"{pk},7,2021-06-09,1,5" for pk in range(1, 2_001)))
     ready = threading.Barrier(2)
@@ -396,7 +396,7 @@ def test_two_who_undo_at_the_same_moment_end_as_one(committed):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not MYSQL, reason="SQLite has one writer at a time")
-def test_what_refers_to_a_new_row_meanwhile_waits_and_is_refused(committed):
+def test_row_that_refers_to_a_deleted_row_waits_and_is_refused(committed):
     """A credit for a new borrower, while the undoing has compared all and is about to delete."""
     load = imported(BorrowerResource, "1,anna,2021-01-01")
     found = []

@@ -77,7 +77,7 @@ def test_a_row_for_each_credit(anna, analyst):
     ]
 
 
-def test_fields_come_in_the_order_of_the_contract(anna, analyst):
+def test_fields_have_the_order_of_the_contract(anna, analyst):
     assert list(ask(analyst, anna).json()[0]) == [
         "credit_id",
         "issuance_date",
@@ -121,7 +121,7 @@ def test_today_is_the_date_in_the_time_zone_of_the_settings(anna, analyst, setti
         assert ask(analyst, anna).json()[1]["overdue_days"] == 1
 
 
-def test_payments_count_whenever_they_were_made(anna, analyst):
+def test_all_payments_count_whatever_their_date(anna, analyst):
     opened = anna.credits.order_by("pk").last()
     builders.payment(opened, "2999-12-31", "10")
     builders.payment(opened, "2021-06-01", "10", INTEREST)
@@ -145,7 +145,7 @@ def test_a_credit_returned_after_its_deadline_is_closed_and_not_overdue(analyst)
     assert (row["is_closed"], row["overdue_days"]) == (True, None)
 
 
-def test_an_open_credit_paid_in_full_is_open_still(analyst):
+def test_an_open_credit_paid_in_full_stays_open(analyst):
     credit = builders.credit("2021-06-01", "1000")
     builders.payment(credit, "2021-06-02", "1000")
     with at(datetime(2021, 6, 20, tzinfo=UTC)):
@@ -153,14 +153,14 @@ def test_an_open_credit_paid_in_full_is_open_still(analyst):
     assert (row["is_closed"], row["overdue_days"], row["body_payments"]) == (False, 5, 1000)
 
 
-def test_credits_come_by_id_not_by_date(analyst):
+def test_credits_are_sorted_by_id_not_date(analyst):
     borrower = builders.borrower()
     later = builders.credit("2021-06-02", borrower=borrower)
     sooner = builders.credit("2021-06-01", borrower=borrower)
     assert [row["credit_id"] for row in ask(analyst, borrower).json()] == [later.pk, sooner.pk]
 
 
-def test_others_credits_do_not_show(anna, analyst):
+def test_credits_of_other_borrowers_are_not_shown(anna, analyst):
     other = builders.credit()
     builders.payment(other, "2021-06-02", "1")
     assert [row["credit_id"] for row in ask(analyst, other.borrower).json()] == [other.pk]
@@ -182,13 +182,13 @@ def test_an_unknown_borrower_is_not_found(anna, analyst, number):
 
 
 @pytest.mark.parametrize("number", [2**63, 10**100])
-def test_a_number_that_no_database_holds_is_nobodys(analyst, number):
+def test_an_id_too_large_for_the_database_is_not_found(analyst, number):
     response = analyst.get(f"/user_credits/{number}")
     assert response.status_code in (400, 404)
     assert response["Content-Type"] == "application/problem+json"
 
 
-def test_two_queries_are_enough_for_any_number_of_credits(anna, analyst):
+def test_the_report_takes_two_queries_for_any_number_of_credits(anna, analyst):
     for _ in range(10):
         builders.payment(builders.credit(borrower=anna), "2021-06-02", "1")
     with CaptureQueriesContext(connection) as captured:
@@ -196,5 +196,5 @@ def test_two_queries_are_enough_for_any_number_of_credits(anna, analyst):
     assert len([query for query in captured if "credits_" in query["sql"]]) == 2
 
 
-def test_both_addresses_give_the_same_answer(anna, analyst):
+def test_both_addresses_return_the_same(anna, analyst):
     assert ask(analyst, anna).content == analyst.get(f"/api/v1/user_credits/{anna.pk}").content

@@ -147,7 +147,7 @@ def renewed_once():
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-def test_a_write_renews_the_stamp_once_as_the_last_thing_of_its_transaction(book, write):
+def test_a_write_renews_the_stamp_once_at_the_end_of_its_transaction(book, write):
     with renewed_once():
         write(book)
 
@@ -161,7 +161,7 @@ def test_inserting_plans_renews_the_stamp_once(editor):
     assert (response.status_code, Plan.objects.count()) == (200, 2)
 
 
-def test_refused_plans_leave_the_stamp_as_it_was(editor):
+def test_refused_plans_do_not_renew_the_stamp(editor):
     before = DataStamp.current()
     file = SimpleUploadedFile(
         "plans.csv", b"month,category_name,sum\n2021-06-01,issuance,5\n2021-07-02,issuance,6\n"
@@ -181,7 +181,7 @@ def test_a_load_renews_the_stamp_once(tmp_path, options):
     assert Payment.objects.count() == 3
 
 
-def test_a_load_with_faults_leaves_the_stamp_as_it_was(book, tmp_path):
+def test_a_load_with_faults_does_not_renew_the_stamp(book, tmp_path):
     before = DataStamp.current()
     folder = builders.files(tmp_path, plans=["id\tperiod\tsum\tcategory_id", "1\t02.01.2021\t4000\t3"])
     with pytest.raises(CommandError):
@@ -189,7 +189,7 @@ def test_a_load_with_faults_leaves_the_stamp_as_it_was(book, tmp_path):
     assert (DataStamp.current(), Payment.objects.get()) == (before, book)
 
 
-def test_reading_leaves_the_stamp_as_it_was(book):
+def test_reading_does_not_renew_the_stamp(book):
     before = DataStamp.current()
     Borrower.objects.get_or_create(pk=book.credit.borrower_id)
     list(Payment.objects.select_for_update())
@@ -216,18 +216,18 @@ NOTHING_WRITTEN = {
 
 
 @pytest.mark.parametrize("write", NOTHING_WRITTEN.values(), ids=NOTHING_WRITTEN)
-def test_where_nothing_changes_the_stamp_stays_and_there_is_no_record(book, write):
+def test_writes_without_changes_renew_no_stamp_and_leave_no_record(book, write):
     before, records = DataStamp.current(), Change.objects.count()
     write(book)
     assert (DataStamp.current(), Change.objects.count()) == (before, records)
 
 
-def test_a_row_is_new_however_like_another_it_is(book):
+def test_create_always_inserts_even_an_equal_row(book):
     with pytest.raises(IntegrityError), transaction.atomic():
         Payment.objects.create(**{f.attname: getattr(book, f.attname) for f in Payment._meta.fields})
 
 
-def test_after_a_writing_that_wrote_the_next_one_begins_anew(book):
+def test_an_unchanged_save_after_a_write_does_not_renew_the_stamp(book):
     change_and_save(book)
     before = DataStamp.current()
     book.save()
@@ -288,7 +288,7 @@ def test_a_receiver_that_raises_undoes_the_write(book):
 
 
 @pytest.mark.parametrize("rows", [0, 2])
-def test_without_its_one_row_of_the_stamp_nothing_is_written(book, rows):
+def test_nothing_is_written_unless_the_stamp_is_exactly_one_row(book, rows):
     DataStamp.objects.all().delete()
     DataStamp.objects.bulk_create([DataStamp(value=f"{number}") for number in range(rows)])
     with pytest.raises(RuntimeError, match=r"^The data stamp must be one row\. It was made by migrate\.$"):
@@ -296,7 +296,7 @@ def test_without_its_one_row_of_the_stamp_nothing_is_written(book, rows):
     assert Payment.objects.get().sum == Decimal(10)
 
 
-def test_renew_stamp_renews_it():
+def test_renew_stamp_renews_the_stamp():
     before = DataStamp.current()
     call_command("renew_stamp")
     assert DataStamp.current() != before
@@ -308,7 +308,7 @@ def test_renew_stamp_without_the_row_is_an_error():
         call_command("renew_stamp")
 
 
-def test_the_door_closes_after_an_exception(book):
+def test_writing_ends_after_an_exception(book):
     with pytest.raises(ZeroDivisionError):
         delete_and_fail()
     assert not door.is_open
@@ -316,7 +316,7 @@ def test_the_door_closes_after_an_exception(book):
         change_and_save(book)
 
 
-def test_a_failed_write_inside_a_writing_leaves_the_door_open(book):
+def test_a_failed_write_inside_a_writing_does_not_end_it(book):
     with renewed_once(), writing():
         with pytest.raises(IntegrityError), transaction.atomic():
             Payment.objects.update(sum=Decimal(-1))
@@ -324,7 +324,7 @@ def test_a_failed_write_inside_a_writing_leaves_the_door_open(book):
         Payment.objects.update(sum=Decimal(2))
 
 
-def test_each_thread_has_a_door_of_its_own():
+def test_each_thread_has_its_own_writing():
     seen = []
     with writing():
         thread = threading.Thread(target=lambda: seen.append(door.is_open))
@@ -389,7 +389,7 @@ WAYS_AROUND = {
 
 @pytest.mark.around
 @pytest.mark.parametrize("write", WAYS_AROUND.values(), ids=WAYS_AROUND)
-def test_the_guard_fails_a_test_that_writes_around_the_door(book, unmarked, write):
+def test_the_guard_fails_a_test_that_writes_without_writing(book, unmarked, write):
     with pytest.raises(AssertionError, match=r"written outside writing\(\)"), watched(unmarked):
         write(book)
 
@@ -405,17 +405,17 @@ def test_the_guard_watches_other_threads(committed, unmarked):
     "verb", ["INSERT IGNORE INTO", "INSERT OR IGNORE INTO", "UPDATE IGNORE", "TRUNCATE TABLE"]
 )
 @pytest.mark.parametrize("table", ["`credits_credit`", '"plans_plan"', "credits_payment"])
-def test_the_guard_knows_every_form_of_a_write(verb, table):
+def test_the_guard_recognises_every_write_statement(verb, table):
     assert conftest.WRITE.match(f"{verb} {table} …")
 
 
 @pytest.mark.around
-def test_the_guard_lets_marked_tests_around_the_door(book, request):
+def test_the_guard_allows_marked_tests_to_write_without_writing(book, request):
     with watched(request.node):
         Payment.objects.all()._raw_delete("default")
 
 
-def test_the_guard_minds_neither_the_door_nor_reading_nor_other_tables(book, unmarked):
+def test_the_guard_allows_writing_reads_and_other_tables(book, unmarked):
     with watched(unmarked):
         with writing():
             Payment.objects.all()._raw_delete("default")

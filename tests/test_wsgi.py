@@ -47,7 +47,7 @@ def in_a_test(db) -> Iterator[None]:
         (None, b" " * (2 * 2**20 + 1), "413 Request Entity Too Large"),
     ],
 )
-def test_a_body_without_a_length_is_read_to_its_end(in_a_test, length, body, status):
+def test_a_body_without_a_length_is_read_completely(in_a_test, length, body, status):
     headers = {"authorization": f"Token {token()}"}
     environ = RequestFactory().post("/api/v1/dictionary", headers=headers).environ
     del environ["CONTENT_LENGTH"]
@@ -64,7 +64,7 @@ def test_a_body_without_a_length_is_read_to_its_end(in_a_test, length, body, sta
 
 @pytest.mark.parametrize("charset", ["utf-7", '"utf-7"', "hex", "UNICODE_ESCAPE", "x"])
 @pytest.mark.parametrize("kind", ["text/plain;charset={}", "application/json ; Charset={}; x=y"])
-def test_text_is_read_as_utf_8_with_any_charset_in_the_request(in_a_test, charset, kind):
+def test_text_is_read_as_utf_8_whatever_the_charset(in_a_test, charset, kind):
     headers = {"authorization": f"Token {token()}"}
     environ = RequestFactory().get("/year_performance?year=%2B2AA-%5Cud800", headers=headers).environ
     environ |= {"wsgi.input": BytesIO(), "CONTENT_TYPE": kind.format(charset)}
@@ -75,7 +75,7 @@ def test_text_is_read_as_utf_8_with_any_charset_in_the_request(in_a_test, charse
 
 
 @pytest.mark.parametrize("kind", ["a/b; c*=xyz''1", "a/b; c*=idna''%80", f"a/b; c={'x' * 9000}"])
-def test_content_type_that_cannot_be_decoded_is_an_unsupported_media_type(in_a_test, kind):
+def test_a_content_type_that_cannot_be_decoded_is_415(in_a_test, kind):
     headers = {"authorization": f"Token {token()}"}
     environ = RequestFactory().post("/api/v1/dictionary", headers=headers).environ
     environ |= {"wsgi.input": BytesIO(b"{}"), "CONTENT_LENGTH": "2", "CONTENT_TYPE": kind}
@@ -126,19 +126,19 @@ def in_chunks(
 
 @pytest.mark.slow
 class TestServer:
-    def test_json_is_stored(self, site):
+    def test_chunked_json_is_stored(self, site):
         status, text = in_chunks(site, "POST", "/api/v1/dictionary", json.dumps({"name": "пеня"}).encode())
         row = json.loads(text)
         assert (status, row["name"]) == (201, "пеня")
         status, text = in_chunks(site, "PATCH", f"/api/v1/dictionary/{row['id']}", b'{"name": "a"}')
         assert (status, json.loads(text)) == (200, row | {"name": "a"})
 
-    def test_bodies_of_many_chunks_are_read_whole(self, site):
+    def test_bodies_of_many_chunks_are_read_completely(self, site):
         body = b'{"name": "' + b" " * 2**20 + b'"}'
         status, text = in_chunks(site, "POST", "/api/v1/dictionary", body)
         assert (status, json.loads(text)["errors"][0]["pointer"]) == (400, "/name")
 
-    def test_a_file_is_stored(self, site):
+    def test_a_chunked_file_is_stored(self, site):
         part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="plans.csv"\r\n\r\n'
         body = part + b"month,category_name,sum\n2021-06-01,issuance,5\n\r\n--x--\r\n"
         kind = {"Content-Type": "multipart/form-data; boundary=x"}
@@ -148,7 +148,7 @@ class TestServer:
             {"message": "Plans inserted successfully", "inserted": 1},
         )
 
-    def test_what_is_too_large_is_413(self, site):
+    def test_a_body_that_is_too_large_is_413(self, site):
         status, text = in_chunks(site, "POST", "/api/v1/payments/bulk", b" " * (3 * 2**20))
         assert (status, json.loads(text)["title"]) == (413, "Request Entity Too Large")
         assert in_chunks(site, "POST", "/admin/login/", b"a=" + b"a" * (12 * 2**20)) == (413, TOO_LARGE)

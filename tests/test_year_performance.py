@@ -73,7 +73,7 @@ def test_a_year_has_a_row_for_each_month_with_a_plan_an_issuance_or_a_payment(bo
     ]
 
 
-def test_fields_come_in_the_order_of_the_contract(book, analyst):
+def test_fields_have_the_order_of_the_contract(book, analyst):
     assert list(ask(analyst).json()[0]) == [
         "month_year",
         "issuance_count",
@@ -94,7 +94,7 @@ def test_an_empty_year_is_an_empty_list(book, analyst):
     assert (response.status_code, response.json()) == (200, [])
 
 
-def test_a_year_with_plans_alone_has_no_percent_of_the_year(analyst):
+def test_a_year_with_only_plans_has_no_percent_of_the_year(analyst):
     builders.plan("2021-05", Dictionary.ISSUANCE, "10")
     (row,) = ask(analyst).json()
     assert row["issuance_performance_percent"] == 0
@@ -109,10 +109,10 @@ def test_a_percent_is_rounded_half_up_once(analyst):
     assert row["issuance_performance_percent"] == 12.51  # 12.505; half even would be 12.50
 
 
-def test_the_answer_takes_three_queries(book, django_assert_num_queries):
+def test_the_report_takes_three_queries(book, django_assert_num_queries):
     with django_assert_num_queries(3):
         compute(2021)
 
 
-def test_both_addresses_give_the_same_answer(book, analyst):
+def test_both_addresses_return_the_same(book, analyst):
     assert ask(analyst).content == analyst.get("/api/v1/year_performance?year=2021").content
