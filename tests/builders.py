@@ -1,4 +1,4 @@
-"""Rows of a book, with everything that a test doesn't care about filled in."""
+"""Builders of rows, with defaults for everything that a test doesn't care about."""
 
 from datetime import date, timedelta
 from decimal import Decimal
@@ -18,7 +18,7 @@ NAMES = {1: "тіло", 2: "відсотки", 3: "видача", 4: "збір"}
 
 
 def migrated() -> None:
-    """The rows that the migrations make, which a test that commits may have lost."""
+    """Restores the rows that migrations create, which tests that commit may delete."""
     DataStamp.objects.get_or_create(defaults={"value": "first"})
     for pk, name in NAMES.items():
         Dictionary.objects.update_or_create(pk=pk, defaults={"name": name})
@@ -37,7 +37,7 @@ def borrower(**fields: Any) -> Borrower:
 
 
 def credit(issued: str = "2021-06-01", body: Any = 1000, **fields: Any) -> Credit:
-    """Due 14 days after it is issued, and open."""
+    """Creates an open credit, due 14 days after its issuance."""
     day = date.fromisoformat(issued)
     defaults = {
         "issuance_date": day,
@@ -57,7 +57,7 @@ def payment(of: Credit, paid: str, amount: Any, kind: int = Dictionary.BODY) -> 
 
 
 def plan(month: str, category: int, amount: Any) -> Plan:
-    """month: 2021-06."""
+    """Creates a plan; month is such as 2021-06."""
     return Plan.objects.create(
         period=date.fromisoformat(f"{month}-01"), category_id=category, sum=Decimal(amount)
     )
@@ -83,7 +83,7 @@ FILES = {
 
 
 def files(folder: Path, **changed: list[str]) -> Path:
-    """The five files in the folder, some with other lines."""
+    """Writes the five files into the folder; lines replaces those of some files."""
     for stem, lines in (FILES | changed).items():
         (folder / f"{stem}.csv").write_text("\r\n".join(lines) + "\r\n", encoding="utf-8", newline="")
     return folder

@@ -21,7 +21,7 @@ from plans.models import Plan
 
 from . import builders
 
-# The verb, and before any other punctuation the table: MySQL has "DELETE table FROM" and "UPDATE IGNORE" too.
+# The verb, then the table without other punctuation between: MySQL has "DELETE table FROM", "UPDATE IGNORE".
 WRITE = re.compile(
     r"\s*(INSERT|REPLACE|UPDATE|DELETE|TRUNCATE)\b[\s\w`\"]*?\b(credits|plans)_", re.IGNORECASE
 )
@@ -29,7 +29,7 @@ WRITE = re.compile(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """No test writes the book except inside writing(), or leaves a total that is not that of its rows.
+    """Fails tests that write the book outside writing(), or leave totals that differ from their rows.
 
     Tests that write elsewhere on purpose are marked `around`.
     """
@@ -63,16 +63,16 @@ def uses_database(item: pytest.Item) -> bool:
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix, tmp_path_factory) -> None:
-    """SQLite's test database in a file, as it is in production: threads can share it, and wait for locks."""
+    """Keeps SQLite's test database in a file, as in production: threads share it and wait for locks."""
     database = project.DATABASES["default"]
     if database["ENGINE"] == "django.db.backends.sqlite3":
         database["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
-        database["OPTIONS"]["init_command"] += ";PRAGMA synchronous=OFF"  # tests are no loss
+        database["OPTIONS"]["init_command"] += ";PRAGMA synchronous=OFF"  # losing test data is harmless
 
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup, django_db_blocker) -> None:
-    """Let MariaDB and MySQL, which go on counting after a rollback, give no id that a test chooses itself."""
+    """Starts automatic ids of MariaDB and MySQL, which rollbacks don't reset, above the ids in tests."""
     with django_db_blocker.unblock():
         if connection.vendor == "mysql":
             with connection.cursor() as cursor:
@@ -82,22 +82,22 @@ def django_db_setup(django_db_setup, django_db_blocker) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def own_redis_database() -> Iterator[None]:
-    """Tests clear the cache: of those side by side (pytest -n), each process has a cache of its own."""
+    """Gives each process of pytest -n its own Redis database, because tests clear the cache."""
     options, worker = project.CACHES["default"], os.environ.get("PYTEST_XDIST_WORKER", "gw0")
     if "redis" in options["BACKEND"]:
         address, _, _ = options["LOCATION"].rpartition("/")
         options = options | {"LOCATION": f"{address}/{int(worker.removeprefix('gw')) % 16}"}
-    with override_settings(CACHES={"default": options}):  # drops the client that may have been made already
+    with override_settings(CACHES={"default": options}):  # drops a client that may exist already
         yield
 
 
 @pytest.fixture(autouse=True)
 def plain_settings(settings) -> None:
-    """Static files without a collected manifest, and passwords that cost nothing to hash."""
+    """Serves static files without collecting them, and hashes passwords fast."""
     settings.STORAGES = settings.STORAGES | {
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     }
-    settings.WHITENOISE_AUTOREFRESH = True  # each client would list all files anew
+    settings.WHITENOISE_AUTOREFRESH = True  # otherwise each client would list all files
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
@@ -108,13 +108,13 @@ def empty_cache() -> None:
 
 @pytest.fixture
 def committed(transactional_db) -> None:
-    """A database whose tests commit; they begin with what the migrations put in."""
+    """A database for tests that commit. They start with the rows of the migrations."""
     builders.migrated()
 
 
 @pytest.fixture
 def client_as(db) -> Callable[[str], APIClient]:
-    """A client signed in as somebody of the role."""
+    """Returns a client that is signed in with the role."""
 
     def client(role: str) -> APIClient:
         api = APIClient()
@@ -141,5 +141,5 @@ def administrator(client_as) -> APIClient:
 
 @pytest.fixture
 def stranger(client_as) -> APIClient:
-    """Signed in, with no role."""
+    """A client that is signed in without a role."""
     return client_as("")

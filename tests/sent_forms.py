@@ -1,11 +1,11 @@
-"""What a browser would send of a page's form."""
+"""Reads the values that a browser would send from a page's form."""
 
 from html.parser import HTMLParser
 from typing import Any
 
 
 class FormParser(HTMLParser):
-    """The values of each form of a page, by name, in `forms`; but for those of buttons and rows to copy."""
+    """Collects the values of each form of a page, by name, in `forms`, without buttons and template rows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class FormParser(HTMLParser):
 
 
 def sent_back(page: str) -> dict[str, Any]:
-    """Of the page's last form, if its reader changed nothing."""
+    """Returns the values that the page's last form sends if nothing is changed."""
     parser = FormParser()
     parser.feed(page)
     return parser.forms[-1]

@@ -1,11 +1,11 @@
-"""A private MariaDB (or MySQL) and a private Redis, for as long as a command runs.
+"""Runs a command with a private MariaDB (or MySQL) and a private Redis.
 
     python tests/services.py COMMAND ARGUMENTS…
 
-runs it with DATABASE_URL and REDIS_URL set and ends as it ends; without a command it tells whether the
-programs are installed. DATABASE_SERVER names another server program than the first one found. Each server
-has a free port of 127.0.0.1 and a temporary folder; nothing of the system's own servers is read or written.
-Tests of faults use `mariadb()` and `redis()` themselves.
+sets DATABASE_URL and REDIS_URL for the command, and exits with its status. Without a command it only checks
+that the servers are installed. DATABASE_SERVER overrides the first server program found. Each server has a
+free port of 127.0.0.1 and a temporary folder. The system's own servers are never touched. Tests of faults use
+`mariadb()` and `redis()` directly.
 """
 
 import os
@@ -23,27 +23,27 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 
-SBIN = ("/usr/local/sbin", "/usr/sbin")  # where servers are, but not on everyone's PATH
+SBIN = ("/usr/local/sbin", "/usr/sbin")  # server programs may not be on PATH
 
 
 def program(*names: str) -> str | None:
-    """The path of the first of these programs that is installed."""
+    """Returns the path of the first of these programs that is installed."""
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), *SBIN])
     return next(filter(None, (shutil.which(name, path=path) for name in names)), None)
 
 
 class Server:
-    """One server process.
+    """A server process.
 
-    It may be killed or paused through `pid`; `start()` brings it back with its port and its data, and
-    `stop()` ends it in whatever state it is.
+    Tests may kill or pause it through `pid`. `start()` starts it again with the same port and data. `stop()`
+    stops it in any state.
     """
 
     def __init__(self, command: list[str], port: int, url: str, hello: bytes) -> None:
         self.command = command
         self.port = port
         self.url = url
-        self.hello = hello  # what a client says to hear something back
+        self.hello = hello  # bytes that make the server respond
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -52,10 +52,10 @@ class Server:
         return self.process.pid
 
     def start(self, patience: float = 60) -> None:
-        """Start it and return when it answers, `patience` seconds at most."""
+        """Starts the server and waits, at most `patience` seconds, until it answers."""
         self.stop()
         with tempfile.TemporaryFile() as log:
-            # A session of its own: Ctrl-C is for the tests, which need their servers until they have ended.
+            # In its own session Ctrl-C doesn't reach it: the tests need their servers until they have ended.
             self.process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
@@ -67,7 +67,7 @@ class Server:
                         raise RuntimeError(f"{self.command[0]} did not start:\n{log.read().decode()[-3000:]}")
                     time.sleep(0.02)
             except BaseException:
-                self.process.kill()  # MariaDB may hang when it is asked to stop while it starts
+                self.process.kill()  # MariaDB may hang if it is terminated while it starts
                 self.process.wait()
                 raise
 
@@ -83,7 +83,7 @@ class Server:
         if self.process is None:
             return
         self.process.terminate()
-        self.process.send_signal(signal.SIGCONT)  # if it was paused
+        self.process.send_signal(signal.SIGCONT)  # in case it was paused
         try:
             self.process.wait(timeout=30)
         except subprocess.TimeoutExpired:
@@ -101,7 +101,7 @@ class Server:
 
 
 def finish(command: list[str]) -> None:
-    """Run a command to its end; if this is interrupted, end it with all that it started."""
+    """Runs a command to its end. If interrupted, kills the command and its children."""
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -113,14 +113,14 @@ def finish(command: list[str]) -> None:
         output, _ = process.communicate()
     except BaseException:
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()  # its whole group has closed the pipe when this returns
+        process.communicate()  # returns when the whole process group has closed the pipe
         raise
     if process.returncode:
         raise RuntimeError(f"{command[0]} failed:\n{output.decode()[-3000:]}")
 
 
 def free_port() -> int:
-    """Below those that the system gives to outgoing connections, and anyone's guess."""
+    """Returns a random free port below those that the system uses for outgoing connections."""
     while True:
         port = random.randrange(15_000, 32_000)
         with socket.socket() as probe, suppress(OSError):
@@ -130,15 +130,15 @@ def free_port() -> int:
 
 @contextmanager
 def mariadb() -> Iterator[Server]:
-    """MariaDB, or MySQL where that is what is installed.
+    """Runs MariaDB, or MySQL if that is installed.
 
-    Its user may do all in `fintrack`, and make the `test_…` databases.
+    Its user has all permissions on `fintrack`, and can create `test_…` databases.
     """
     server = os.environ.get("DATABASE_SERVER") or program("mariadbd", "mysqld")
     assert server, "neither mariadbd nor mysqld is installed"
     with tempfile.TemporaryDirectory(prefix="fintrack-mariadb-") as folder:
         data = Path(folder, "data")
-        # A starting server deletes what looks like its temporary tables: in /tmp they may be another's.
+        # A starting server deletes what looks like its temporary tables: in /tmp it may be another server's.
         temporary = Path(folder, "tmp")
         temporary.mkdir()
         common = [
@@ -168,12 +168,12 @@ def mariadb() -> Iterator[Server]:
             f"--port={port}",
             "--bind-address=127.0.0.1",
             "--skip-name-resolve",
-            "--socket=socket",  # in the data folder; its whole path might be too long for a socket
+            "--socket=socket",  # relative to the data folder: the full path might be too long for a socket
             f"--pid-file={data / 'pid'}",
             f"--init-file={accounts}",
             "--loose-mysqlx=OFF",
             "--character-set-server=utf8mb4",
-            # Fast. What is committed still outlives the process, only not the machine.
+            # Fast: commits survive a killed process, though not a crash of the machine.
             "--innodb-flush-log-at-trx-commit=2",
             "--skip-log-bin",
         ]
@@ -184,7 +184,7 @@ def mariadb() -> Iterator[Server]:
 
 @contextmanager
 def redis() -> Iterator[Server]:
-    """Redis, which keeps nothing when it ends."""
+    """Runs Redis without persistence."""
     server = program("redis-server")
     assert server, "redis-server is not installed"
     with tempfile.TemporaryDirectory(prefix="fintrack-redis-") as folder:
@@ -195,24 +195,24 @@ def redis() -> Iterator[Server]:
 
 
 def missing() -> list[str]:
-    """The names of the programs that aren't installed."""
+    """Returns the names of the programs that aren't installed."""
     wanted = {"mariadbd (or mysqld)": ("mariadbd", "mysqld"), "redis-server": ("redis-server",)}
     return [title for title, names in wanted.items() if not program(*names)]
 
 
 def run(command: list[str]) -> int:
-    """Run the command beside both servers and return its exit status."""
+    """Runs the command with both servers and returns its exit status."""
 
     def leave(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
 
-    signal.signal(signal.SIGTERM, leave)  # by way of the `with` statements, which stop the servers
+    signal.signal(signal.SIGTERM, leave)  # the `with` statements then stop the servers
     with mariadb() as database, redis() as cache:
         print(f"{Path(database.command[0]).name} and redis-server are running.", flush=True)
         process = subprocess.Popen(
             command, env=os.environ | {"DATABASE_URL": database.url, "REDIS_URL": cache.url}
         )
-        # From here on the command decides when it is over. A terminal sends Ctrl-C to it as well.
+        # From now on the command decides when to end. A terminal sends Ctrl-C to it too.
         signal.signal(signal.SIGINT, lambda number, frame: None)
         signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
         status = process.wait()

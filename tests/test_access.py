@@ -1,4 +1,4 @@
-"""Who may do what: the roles, every address for everybody, tokens, and signing in."""
+"""Permissions: roles, every address with every role, tokens, and sign-in."""
 
 import gzip
 import re
@@ -76,7 +76,7 @@ PERMISSIONS = {ANALYST: VIEW, EDITOR: EDIT, ADMINISTRATOR: ADMINISTER}
 
 
 def granted() -> dict[str, set[str]]:
-    """{role: permissions} as the database has them."""
+    """Returns {role: permissions} from the database."""
     return {
         group.name: {f"{each.content_type.app_label}.{each.codename}" for each in group.permissions.all()}
         for group in Group.objects.prefetch_related("permissions__content_type")
@@ -98,11 +98,11 @@ def test_migrate_restores_the_permissions_of_each_role():
 
 # Addresses
 
-NOBODY, STRANGER = "nobody", "stranger"  # not signed in; signed in, with no role
+NOBODY, STRANGER = "nobody", "stranger"  # not signed in; signed in without a role
 EVERYBODY = (NOBODY, STRANGER, ANALYST, EDITOR, ADMINISTRATOR)
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE")
 
-# Whom an address refuses, and how: whatever the method, or {method: status}.
+# Which roles an address refuses, and with which status: for all methods, or {method: status}.
 OPEN: dict[str, Any] = {}
 SIGNED_IN = {NOBODY: 302}
 PAGE = {NOBODY: 302, STRANGER: 403}
@@ -111,24 +111,24 @@ API_FOR_EDITORS = API | {ANALYST: {"POST": 403, "OPTIONS": 403}}
 STAFF = PAGE | {ANALYST: 403}
 NO_WRITES = {"POST": 403, "PUT": 403, "PATCH": 403, "DELETE": 403}
 
-# What it answers to everybody else; 405 to any other method.
+# The status for everybody else, by method; 405 for other methods.
 SHOWN = {"GET": 200, "HEAD": 200, "OPTIONS": 200}
-FORM = SHOWN | {"POST": 200, "PUT": 200}  # an empty form comes back with its faults
+FORM = SHOWN | {"POST": 200, "PUT": 200}  # an empty form is shown again with errors
 
 
-# In the admin, where a page that is posted to with nothing comes back.
+# In the admin, where an empty form is shown again.
 READ = {"GET": 200, "HEAD": 200}
 PAGES = READ | {"POST": 200}
 LED_ON = dict.fromkeys(PAGES, 302)
 REFUSED = {"GET": 403, "HEAD": 403, "POST": 403}
 
-# A table of the book, which nothing is written to without a body.
+# A table of the book. The requests have no body, so a POST fails.
 TABLE = SHOWN | {"POST": 400}
 TABLE_ROW = SHOWN | {"PUT": 400, "PATCH": 200, "DELETE": 204}
 
 
 def refused(answers: dict[str, int], *editors: str) -> dict[str, Any]:
-    """Whom a table of the book refuses: analysts all writes, editors those methods."""
+    """Returns the refusals of a table: analysts can't write, editors can't use the given methods."""
     writes = NO_WRITES.keys() & answers.keys()
     return API | {ANALYST: dict.fromkeys(writes, 403), EDITOR: dict.fromkeys(editors, 403)}
 
@@ -137,16 +137,16 @@ class Route(NamedTuple):
     refused: dict[str, Any]
     answers: dict[str, int]
     query: dict[str, Any] = {}
-    path: dict[str, Any] = {}  # what stands for the parameters in the address, or makes it
-    not_for: str = ""  # a role to which it answers 403
-    policy: dict[str, str] = {}  # what the policy has beside what all have
+    path: dict[str, Any] = {}  # the parameters of the address, or a function that returns them
+    not_for: str = ""  # a role that gets 403
+    policy: dict[str, str] = {}  # additions to the content security policy of all pages
 
 
 ONE = {"object_id": 10}
 
 
 def table_routes(name: str, kept_from: str = "") -> dict[str, Route]:
-    """Of a table of the book in the admin; kept_from is the role that may not delete."""
+    """Returns the admin routes of a table of the book; kept_from is the role that may not delete."""
     who = STAFF
     return {
         f"admin:{name}_changelist": Route(who, PAGES),
@@ -165,7 +165,7 @@ def table_routes(name: str, kept_from: str = "") -> dict[str, Route]:
 
 
 def trail_routes(name: str, kept_from: str = "") -> dict[str, Route]:
-    """To read, and to do nothing else with; kept_from is the role that may not."""
+    """Returns the admin routes of a read-only table; kept_from is the role that may not read it."""
     return {
         f"admin:{name}_changelist": Route(STAFF, PAGES, not_for=kept_from),
         f"admin:{name}_add": Route(STAFF, REFUSED),
@@ -223,7 +223,7 @@ VALUES = {YearField: 2021, MonthField: "2021-06", DayField: "2021-06-15", Borrow
 
 
 def report_routes() -> dict[str, Route]:
-    """All pages and API addresses of reports and lists: each refuses the same people."""
+    """Returns the routes of all reports and lists; all refuse the same roles."""
     routes = {pattern.name: Route(PAGE, SHOWN, path={"borrower_id": 10}) for pattern in reports_urls.pages}
     for pattern in reports_urls.api:
         fields = pattern.callback.view_initkwargs["report"].params.base_fields
@@ -238,7 +238,7 @@ def report_routes() -> dict[str, Route]:
     return routes
 
 
-# Every route of the site by its name, or by its address if it has none.
+# All routes of the site by name, or by address if they have none.
 ROUTES = (
     ADMIN
     | report_routes()
@@ -287,7 +287,7 @@ ROUTES = (
 
 
 def walk(patterns: list[Any], before: str = "", namespace: str = "") -> Iterator[tuple[str, str]]:
-    """(name, address) of every route, includes and all; parameters stand in the address as <name>."""
+    """Yields (name, address) of every route, with those of includes; <name> stands for a parameter."""
     for pattern in patterns:
         address = before + re.sub(r"\(\?P<(\w+)>[^)]*\)|<(?:\w+:)?(\w+)>", r"<\1\2>", str(pattern.pattern))
         if isinstance(pattern, URLResolver):
@@ -315,7 +315,7 @@ def test_walk_finds_routes_in_every_include():
 
 @pytest.fixture
 def as_somebody():
-    """A client as one of EVERYBODY; each has one account in a test."""
+    """Returns a client for one of EVERYBODY; each has one account in a test."""
     accounts: dict[str, User] = {}
 
     def client(who: str) -> APIClient:
@@ -342,7 +342,7 @@ def ask(client: APIClient, method: str, address: str, route: Route) -> Any:
 
 
 def one_of_each() -> None:
-    """Something behind every address, with the id 10; nothing that depends on it, it may be deleted."""
+    """Creates a row with the id 10 for every address. Nothing refers to them, so they may be deleted."""
     borrower = builders.borrower(pk=10)
     builders.credit(pk=10)
     Payment.objects.create(
@@ -397,7 +397,7 @@ def assert_refusal_is_explained(answer: Any) -> None:
 
 
 def is_led_on(answer: Any) -> bool:
-    """To where they may go."""
+    """Follows redirects to the page that the client may see."""
     path, there = answer.wsgi_request.path, answer["Location"]
     signed_out = path.endswith("/logout/") and there == "/accounts/login/"
     one_page = path.endswith("/password_change/") and there == "/accounts/password/"
@@ -427,7 +427,7 @@ def assert_policy_is_strict(answer: Any, beside: dict[str, str] | None = None) -
         assert not INLINE.search(answer.content.decode())
 
 
-# What the policy would stop: a page that has it would look or work otherwise than it was written.
+# Inline styles and scripts, which the policy would block.
 INLINE = re.compile(
     r"<style|<[^>]+\s(style|on\w+)=|<script(?![^>]*\s(src=|type=\"application/json\"))", re.IGNORECASE
 )
@@ -533,7 +533,7 @@ STRANGERS = "203.0.113.7"
 
 @pytest.fixture
 def https(settings):
-    """Behind a proxy that speaks HTTPS; which proxy is not said."""
+    """Puts the site behind a proxy that serves HTTPS, without trusting its address."""
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 
@@ -561,7 +561,7 @@ def test_client_address_is_the_last_that_is_not_a_trusted_proxy(settings, rf, pe
 
 
 def from_address(forged: bool, number: int) -> APIClient:
-    """A client that forges its address, or one behind the proxy, which writes down the real one."""
+    """Returns a client that forges its address, or one behind the proxy, which sends the real address."""
     real = f"203.0.113.{number}"
     peer = STRANGERS if forged else "10.0.0.1"
     return APIClient(REMOTE_ADDR=peer, headers={"x-forwarded-for": real, "x-forwarded-proto": "https"})

@@ -1,4 +1,4 @@
-"""The trail of accounts, tokens that say what they are for, failed sign-ins, and a password of one's own."""
+"""The trail of accounts, the purpose of tokens, failed sign-ins, and passwords that must be changed."""
 
 import re
 import threading
@@ -37,7 +37,7 @@ TOKENS = "/admin/fintrack/token/"
 
 
 def since(record: int) -> list[tuple]:
-    """(account, action, fields, by whom) of the changes after the record, in order."""
+    """Returns (account, action, fields, actor) of the changes after the record, in order."""
     changes = AccountChange.objects.filter(pk__gt=record).select_related("about", "account").order_by("pk")
     return [
         (str(each.about), each.action, each.fields, each.account and each.account.username)
@@ -278,7 +278,7 @@ def test_token_created_and_revoked_in_the_admin_is_recorded(administrator, time_
         ),
     ]
     assert not AuthToken.objects.exists()
-    assert not LogEntry.objects.exists()  # it would name them by their digests
+    assert not LogEntry.objects.exists()  # its names are digests of tokens
 
 
 def test_removal_of_an_expired_token_is_recorded(time_machine):
@@ -601,7 +601,7 @@ class CountingHasher(MD5PasswordHasher):
 
 @pytest.fixture
 def hashed(settings) -> list[str]:
-    """The passwords that have been hashed."""
+    """Collects the passwords that are hashed."""
     settings.PASSWORD_HASHERS = [f"{__name__}.CountingHasher"]
     CountingHasher.hashed = []
     return CountingHasher.hashed
@@ -759,12 +759,12 @@ def test_accounts_to_choose_from_are_sorted_by_name(administrator):
     assert [name for _, name in filter_.lookup_choices] == ordered
 
 
-# A password of one's own
+# Passwords that must be changed
 
 
 @pytest.fixture
 def newcomer(administrator) -> APIClient:
-    """Signed in as olena, an editor, with the password that an administrator gave her."""
+    """A client signed in as olena, an editor whose password an administrator has set."""
     administrator.post(
         "/admin/auth/user/add/", passwords(PASSWORD, username="olena", groups=[role(EDITOR).pk])
     )

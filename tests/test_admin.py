@@ -1,4 +1,4 @@
-"""The admin: lists, rules at their fields, files in and out, the year of plans, accounts and tokens."""
+"""The admin: lists, errors at fields, import and export, the year of plans, accounts and tokens."""
 
 import re
 from datetime import date
@@ -35,7 +35,7 @@ def html(response: Any) -> str:
 
 
 def words(response: Any) -> str:
-    """The text of a page, with nothing but single spaces between."""
+    """Returns the text of a page with single spaces between words."""
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", html(response))).split())
 
 
@@ -59,7 +59,7 @@ def test_number_of_queries_of_a_list_does_not_grow_with_the_rows(editor, table):
         return len(queries)
 
     book(2)
-    asked()  # content types are remembered from then on
+    asked()  # fills Django's cache of content types
     few = asked()
     for number in range(20):
         builders.payment(builders.credit("2021-06-01"), "2021-07-01", 1)
@@ -293,7 +293,7 @@ def test_fixed_dictionary_entries_cannot_be_deleted(administrator):
     assert Dictionary.objects.filter(pk=1).exists()
 
 
-# Files in
+# Import
 
 PAYMENTS = "id;credit_id;payment_date;type_id;sum\r\n"
 
@@ -482,7 +482,7 @@ def test_plans_can_be_uploaded_with_the_columns_of_the_api(editor):
     assert "a month that has no plan yet for this category" in words(again)
 
 
-# Files out
+# Export
 
 
 def body(response: Any) -> bytes:
@@ -579,7 +579,7 @@ def test_plan_changed_by_somebody_else_meanwhile_is_not_overwritten(editor):
     editor.post("/admin/plans/plan/year/2021/", sent | {"4-1": "1"})
     plan.refresh_from_db()
     other.refresh_from_db()
-    assert (plan.sum, other.sum) == (300, 300)  # not touched: only what was changed here is stored
+    assert (plan.sum, other.sum) == (300, 300)  # unchanged in the form, so it is not stored
 
 
 # Accounts and tokens
@@ -600,7 +600,7 @@ def test_administrator_creates_an_account_with_a_role(administrator):
     assert (account.is_superuser, account.is_staff) == (False, False)
     client = Client()
     client.post("/accounts/login/", {"username": "olena", "password": "a long password"})
-    assert client.get("/admin/")["Location"] == "/accounts/password/"  # test_accounts.py goes on from here
+    assert client.get("/admin/")["Location"] == "/accounts/password/"  # test_accounts.py tests the rest
 
 
 def test_administrator_cannot_grant_more_than_the_administrator_role(administrator):
@@ -660,7 +660,7 @@ def test_token_is_shown_once_works_expires_and_is_revoked(administrator, time_ma
     assert status() == 401
 
 
-# Signing in
+# Sign-in
 
 
 def test_wrong_passwords_lock_a_name_for_an_address_temporarily(time_machine):

@@ -1,4 +1,4 @@
-"""An editor's day in the admin, in Chromium; nothing that the browser complains about."""
+"""An editor's work in the admin, in Chromium. Any complaint of the browser fails a test."""
 
 import re
 import shutil
@@ -42,7 +42,7 @@ PASSWORD = "a long password"
 
 @pytest.fixture
 def page(committed, live_server, monkeypatch) -> Iterator[Page]:
-    """Signed in as an editor. Complaints of the console, of pages and of the policy fail the test."""
+    """A page signed in as an editor. Errors of the console, of pages and of the CSP fail the test."""
     if not CHROMIUM:
         pytest.skip("Chromium is not installed")
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
@@ -68,7 +68,7 @@ def page(committed, live_server, monkeypatch) -> Iterator[Page]:
 
 
 def sign_in(page: Page, role: str) -> User:
-    """As a new account of the role."""
+    """Signs in with a new account of the role."""
     account = builders.account(role, password=PASSWORD)
     page.context.clear_cookies()
     page.goto("/admin/")
@@ -80,7 +80,7 @@ def sign_in(page: Page, role: str) -> User:
 
 
 def choose(page: Page, field: str, typed: str, shown: str) -> None:
-    """In a field that completes what is typed."""
+    """Chooses a value in an autocomplete field."""
     page.click(f".field-{field} .select2-selection")
     page.fill(".select2-search__field", typed)
     page.click(f".select2-results__option:text-is('{shown}')")
@@ -91,7 +91,7 @@ def save(page: Page) -> None:
 
 
 def figures(page: Page, month: str) -> list[str]:
-    """Issued and collected in the month, as the report says them now."""
+    """Returns the sums issued and collected in the month, from the report."""
     beside = page.context.new_page()
     beside.goto(f"/reports/month/?month={month}")
     empty = beside.locator(".empty").count()
@@ -265,7 +265,7 @@ def test_editor_loads_a_workbook_of_plans_and_fills_the_year(page):
 
 
 def test_two_editors_do_not_overwrite_each_other(page, live_server):
-    """Each in a browser of their own, with the same credit open."""
+    """Each has the same credit open in their own browser."""
     credit = builders.credit("2021-06-01", 1000, percent=50)
     payment = builders.payment(credit, "2021-06-05", 511)
     theirs = page.context.browser.new_context(base_url=live_server.url).new_page()
@@ -313,12 +313,12 @@ def test_two_editors_do_not_overwrite_each_other(page, live_server):
 RULES = {
     "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]},
     "resultTypes": ["violations"],
-    "preload": False,  # or else it writes a <style>, which the policy forbids
+    "preload": False,  # otherwise axe writes a <style>, which the CSP forbids
 }
 
 
 def faults_of(page: Page) -> list[str]:
-    """What axe finds, and whether the page is wider than the screen: in light and dark, wide and narrow."""
+    """Returns what axe finds, and whether the page overflows, in every theme and width."""
     found = []
     page.evaluate(AXE_SCRIPT)
     for width, scheme in product((1440, 390), ("light", "dark")):
@@ -334,7 +334,7 @@ def faults_of(page: Page) -> list[str]:
 
 
 def addresses(client: Client) -> list[str]:
-    """Of every page of the admin that the client may read: the site's, each table's and its last row's."""
+    """Returns the addresses of all admin pages that the client may read, with the last row of each table."""
     known = {"app_label": "credits", "object_id": 0, "year": 2021, "kind": "csv"}
     patterns: list[tuple[URLPattern, dict[str, Any]]] = [(p, known) for p in site_patterns()]
     for model, staff in admin.site._registry.items():
@@ -359,7 +359,7 @@ def site_patterns() -> list[URLPattern]:
 
 @pytest.fixture
 def whole_book(committed) -> None:
-    """A row and more in every table that the admin shows."""
+    """Creates at least one row in every table that the admin shows."""
     for day in ("2020-06-01", "2021-06-01"):
         credit = builders.credit(day, "1234567.50", percent="70")
         for kind in (1, 2):

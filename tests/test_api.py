@@ -1,4 +1,4 @@
-"""What all endpoints share: parameters, problems, methods, headers, and how numbers are written."""
+"""What all endpoints share: parameters, problems, methods, headers, and the format of numbers."""
 
 import json
 import re
@@ -21,7 +21,7 @@ prefixes = pytest.mark.parametrize("prefix", ["", "/api/v1"])
 
 
 def problem(response, status, title):
-    """The members of a problem beside the ones that every problem has, which are right."""
+    """Checks the members that every problem has, and returns the others."""
     assert (response.status_code, response["Content-Type"]) == (status, "application/problem+json")
     members = response.json()
     assert members.pop("type") == "about:blank"
@@ -31,7 +31,7 @@ def problem(response, status, title):
 
 
 def faults(response):
-    """(parameter, found, expected) of each fault."""
+    """Returns (parameter, found, expected) of each fault."""
     members = problem(response, 400, "Bad Request")
     assert members["detail"] == "Check the parameters."
     assert {tuple(error) for error in members["errors"]} == {("parameter", "found", "expected", "code")}
@@ -40,7 +40,7 @@ def faults(response):
 
 @pytest.fixture
 def book():
-    """Something for each report to show, in 2021-06; the id of the borrower."""
+    """Creates rows for each report to show, in 2021-06. Returns the borrower's id."""
     credit = builders.credit("2021-06-01", "1000.10", percent=Decimal("95.00"))
     builders.payment(credit, "2021-06-10", "0.30")
     builders.plan("2021-06", Dictionary.ISSUANCE, "3000")

@@ -1,4 +1,4 @@
-"""manage.py api_token: a token for a program, alone on standard output."""
+"""manage.py api_token: prints only a token for a program."""
 
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def api_token(capfd):
-    """Run the command and return what a shell would get of it: standard output, to the letter."""
+    """Runs the command and returns its exact standard output."""
 
     def run(*arguments: str) -> str:
         capfd.readouterr()

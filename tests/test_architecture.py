@@ -1,4 +1,4 @@
-"""The shape of the project: what imports what, what lies where, and that its files agree."""
+"""The structure of the project: imports, top-level files, and consistent configuration files."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 PROJECT = Path(__file__).parent.parent
 REQUIREMENTS = ("requirements.txt", "requirements-mysql.txt", "requirements-dev.txt")
 
-# What a package may import of the others; the longest name that a module's begins with counts.
+# What each package may import of the others. The longest prefix of a module's name applies.
 MAY_IMPORT = {
     "credits": {"fintrack"},
     "plans": {"credits", "fintrack"},
@@ -59,7 +59,7 @@ EXPECTED = ASKED_FOR | {
 
 
 def imported(source: str, module: str) -> Iterator[str]:
-    """The absolute names that a module imports, by its source."""
+    """Returns the absolute names that a module's source imports."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -76,7 +76,7 @@ def wrong_imports(source: str, module: str) -> list[str]:
 
 
 def modules() -> dict[str, str]:
-    """{dotted name: source} of all modules of the project."""
+    """Returns {dotted name: source} of all modules of the project."""
     paths = [path for package in PACKAGES for path in (PROJECT / package).rglob("*.py")]
     return {".".join(path.relative_to(PROJECT).with_suffix("").parts): path.read_text() for path in paths}
 
@@ -108,7 +108,7 @@ def test_no_two_modules_import_each_other():
     sources = modules()
 
     def module_of(name: str) -> str:
-        """The module that an imported name is of; empty where it is not the project's."""
+        """Returns the module that defines an imported name; empty if it is not the project's."""
         while name and name not in sources:
             name = name.rpartition(".")[0]
         return name
@@ -118,7 +118,7 @@ def test_no_two_modules_import_each_other():
         for module, source in sources.items()
     }
     assert {"credits.book.trail", "credits.book.writing"} <= graph["credits.models"]
-    TopologicalSorter(graph).prepare()  # raises CycleError, which names the modules of a circle
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the modules of a cycle
 
 
 def test_top_level_holds_only_expected_files():
@@ -210,13 +210,13 @@ def test_compose_holds_no_secret_and_requires_each(compose):
 
 
 def example_names() -> dict[str, str]:
-    """{name: value} of .env.example, what it shows in a comment included."""
+    """Returns {name: value} of .env.example, including values in comments."""
     text = (PROJECT / ".env.example").read_text()
     return dict(re.findall(r"^(?:# )?([A-Z_]+)=(.*)$", text, re.MULTILINE))
 
 
 def settings_names() -> set[str]:
-    """The variables that settings.py reads: names given to env, env.… and switch."""
+    """Returns the variables that settings.py reads: arguments of env, env.… and switch."""
     calls = [
         node
         for node in ast.walk(ast.parse((PROJECT / "fintrack/settings.py").read_text()))

@@ -1,4 +1,4 @@
-"""Any book: what the reports say equals the same figures worked out row by row in Decimal."""
+"""Generated books: the reports equal the same figures calculated row by row in Decimal."""
 
 import json
 from collections.abc import Iterator
@@ -21,13 +21,13 @@ pytestmark = pytest.mark.django_db
 any_books = settings(
     max_examples=50,
     deadline=None,
-    # Each example undoes what it stored, so they may share a database; and machines may be slow.
+    # Each example deletes what it stored, so they can share a database. No deadline: machines may be slow.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 CATEGORIES = {3: "видача", 4: "збір"}
 
-# Around the ends of years and of a leap February, so that months meet and years touch.
+# Around the ends of years and of a leap February, so that the edges of months and years are tested.
 days = st.one_of(
     st.dates(date(2019, 12, 28), date(2020, 3, 3)),
     st.dates(date(2020, 12, 28), date(2021, 2, 3)),
@@ -36,7 +36,7 @@ days = st.one_of(
 
 
 def money(least: int):
-    """Amounts from this many kopecks to the most there is, often near the least."""
+    """Generates amounts from this many kopecks to the maximum, often near the minimum."""
     kopecks = st.integers(least, least + 300) | st.integers(least, 10**14 - 1)
     return kopecks.map(lambda number: Decimal(number).scaleb(-2))
 
@@ -71,14 +71,14 @@ def books(draw):
     payment = st.tuples(st.integers(0, len(issued) - 1), days, st.sampled_from([1, 2]), money(1))
     months = days.map(lambda day: day.replace(day=1))
     target = st.tuples(months, st.sampled_from([3, 4]))
-    # The least plan keeps percentages within the 15 digits that a number in JSON is sure to keep.
+    # The minimal plan keeps percentages within the 15 digits that JSON numbers keep exactly.
     plans = draw(st.dictionaries(target, nothing | money(100_00), max_size=6))
     return Book(borrowers, issued, draw(st.lists(payment, max_size=8)), plans)
 
 
 @contextmanager
 def stored(book: Book) -> Iterator[list[Borrower]]:
-    """The book in the database; it is gone afterwards."""
+    """Stores the book in the database, and deletes it afterwards."""
     with transaction.atomic():
         borrowers = [
             Borrower.objects.create(login=f"borrower{number}", registration_date=date(2000, 1, 1))
@@ -112,7 +112,7 @@ def later(day: date, number: int) -> date:
 
 
 def asked(client, address):
-    """The answer with its numbers as they are written."""
+    """Returns the response with numbers as text."""
     response = client.get(address)
     assert response.status_code == 200
     return json.loads(response.content, parse_float=Decimal)

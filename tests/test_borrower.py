@@ -1,4 +1,4 @@
-"""What a borrower owes today, credit by credit."""
+"""The borrower report: what a borrower owes today, credit by credit."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ def today():
 
 @pytest.fixture
 def borrower():
-    """An overdue credit, paid in part; one not yet due, overpaid; a returned one, not paid whole."""
+    """A borrower with a partly paid overdue credit, an overpaid one in term, and an underpaid closed one."""
     who = builders.borrower(login="olena")
     overdue = builders.credit("2021-06-01", "1000", borrower=who, percent="300")
     builders.payment(overdue, "2021-06-20", "400.50")
@@ -108,7 +108,7 @@ def test_the_page_names_its_date_and_lists_the_payments(borrower, analyst):
 
 
 def test_nothing_dated_after_today_counts(borrower, analyst):
-    """Neither here nor in the list of borrowers: both say what is owed today."""
+    """Neither in this report nor in the list of borrowers."""
     overdue, running, _closed = borrower.credits.order_by("pk")
     builders.payment(overdue, "2021-07-01", "0.50")
     builders.payment(overdue, "2021-07-02", "99")
@@ -170,12 +170,11 @@ def test_a_page_names_the_fault_of_a_wrong_parameter(analyst, address, error):
 
 @pytest.mark.parametrize("times", [1, 1000])
 def test_a_page_shows_one_state_of_the_book(committed, client_as, borrower, monkeypatch, times):
-    """Payments that come while the page is made, even each time, are in the table and in the list, or in
-    neither."""
+    """Payments added while the page is computed are in both the table and the list, or in neither."""
     made = []
 
     def page_while_somebody_pays(rows, **params):
-        if len(made) < times and not connection.in_atomic_block:  # there, the other would have to wait
+        if len(made) < times and not connection.in_atomic_block:  # else the writer would wait
             made.append(builders.payment(borrower.credits.first(), "2021-06-30", "1"))
         return borrower_report.page_context(rows, **params)
 

@@ -1,4 +1,4 @@
-"""The pages in Chromium, as an analyst walks them: with and without JavaScript, light and dark."""
+"""The report pages in Chromium: an analyst's walks, with and without JavaScript, in light and dark."""
 
 import os
 import re
@@ -34,7 +34,7 @@ from . import builders
 
 pytestmark = pytest.mark.slow
 
-# Root can't have the sandbox; the rest keeps Chromium from asking the network for anything of its own.
+# The sandbox doesn't work for root. The other options keep Chromium from making its own network requests.
 FLAGS = ["--no-sandbox", "--headless=new", "--disable-gpu", "--disable-quic", "--no-first-run"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -45,7 +45,7 @@ PASSWORD, OTHER_PASSWORD = "kalyna-na-vitri", "verba-nad-vodoiu"
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium. Playwright runs a loop in this thread, where Django refuses to work without the variable."""
+    """Starts Chromium. Playwright runs an event loop in this thread, so Django needs the variable."""
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if path is None:
         missing = pytest.fail if os.environ.get("REQUIRE_SERVICES") == "1" else pytest.skip
@@ -57,7 +57,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Visitor:
-    """Somebody with an account and a browser, who looks closely at each page on the way."""
+    """A person with an account and a browser, who checks each page on the way."""
 
     def __init__(self, browser: Browser, site: str, javascript: bool = True, role: str = ANALYST) -> None:
         context = browser.new_context(viewport=WIDE, java_script_enabled=javascript, accept_downloads=True)
@@ -76,7 +76,7 @@ class Visitor:
         self.page.on("response", self.answered)
 
     def heard(self, message: ConsoleMessage) -> None:
-        """A fault, but for Chromium's own line about a page's status. A breach of the CSP comes here too."""
+        """Records console errors, including CSP violations, but not Chromium's own about a page's status."""
         of_page = message.location["url"] == self.page.url and self.status >= 400
         if message.type in ("error", "warning") and not (
             of_page and message.text.startswith("Failed to load resource")
@@ -97,7 +97,7 @@ class Visitor:
         self.page.goto(f"{self.site}{address}")
 
     def click(self, name: str, within: str = "main", role: Any = "link") -> None:
-        """What leads to another page."""
+        """Clicks a link or button that opens another page."""
         self.follow(self.page.locator(within).get_by_role(role, name=name, exact=True).first)
 
     def follow(self, link: Locator) -> None:
@@ -116,7 +116,7 @@ class Visitor:
         self.press("Sign in")
 
     def look(self, heading: str, *texts: str, status: int = 200) -> None:
-        """It is this page, it says these texts, and there is nothing wrong with it."""
+        """Checks the page's heading and texts, and examines it."""
         expect(self.page.locator("h1")).to_contain_text(heading)
         main = self.page.locator("main").inner_text()
         lines = [re.sub(r"\s+", " ", line).strip() for line in main.splitlines()]
@@ -132,7 +132,7 @@ class Visitor:
         assert self.faults == [], self.page.url
 
     def examine(self, scheme: str, size: dict[str, int]) -> None:
-        """By axe's rules, and for a page that is wider than the screen."""
+        """Checks the page with axe, and that it isn't wider than the screen."""
         self.page.emulate_media(color_scheme=scheme)
         self.page.set_viewport_size(size)
         passed, violated = self.page.evaluate(
@@ -147,7 +147,7 @@ class Visitor:
 
 @pytest.fixture
 def walked(browser, live_server, committed) -> Callable[..., None]:
-    """Walk with JavaScript and without, by two people who come to read the same."""
+    """Takes a walk with and without JavaScript, and checks that both show the same."""
 
     def walk_twice(walk: Callable[[Visitor], None], role: str = ANALYST) -> None:
         with_script = Visitor(browser, live_server.url, role=role)
@@ -163,13 +163,13 @@ def walked(browser, live_server, committed) -> Callable[..., None]:
 
 @pytest.fixture(autouse=True)
 def short_pages(monkeypatch) -> None:
-    """Lists of few rows to a page: axe takes long over many."""
+    """Shortens the pages of lists, because axe is slow with many rows."""
     monkeypatch.setattr(listing, "PAGE_SIZE", 10)
 
 
 @pytest.fixture
 def book(committed) -> dict[str, Borrower]:
-    """June 2021 up to the 20th, the May before it with 12 credits of 87.50, and the June a year before."""
+    """Creates June 2021 up to the 20th, May 2021 with 12 credits of 87.50, and June 2020."""
     with writing():
         people = {name: builders.borrower(login=name) for name in ("anna", "bohdan", "maria", "vira")}
         anna = builders.credit("2021-06-01", "1500.50", borrower=people["anna"], percent="20")
@@ -190,7 +190,7 @@ def book(committed) -> dict[str, Borrower]:
 
 
 def test_links_lead_from_the_overview_to_the_borrower(book, walked):
-    """Overview, year, month, the credits and payments behind a figure, who they are of."""
+    """From overview to year, month, the credits and payments behind a figure, and their borrower."""
 
     def walk(visitor: Visitor) -> None:
         visitor.go("/")
@@ -456,7 +456,7 @@ def test_every_figure_links_to_rows_that_add_up_to_it(browser, live_server, book
 
 
 def amounts(visitor: Visitor) -> list[Decimal]:
-    """The column of the list that its sum is of."""
+    """Returns the amounts of the list that its total adds up."""
     column = "Body" if "/credits/" in visitor.page.url else "Sum"
     heads = visitor.page.locator("thead th").all_inner_texts()
     cells = visitor.page.locator(f"tbody tr > :nth-child({heads.index(column) + 1})").all_inner_texts()

@@ -1,4 +1,4 @@
-"""Computed reports in the cache: what is kept, what is asked of the database, and what a bad cache costs."""
+"""Cached reports: cache entries, ETags, numbers of queries, and what a broken cache costs."""
 
 import os
 import signal
@@ -49,7 +49,7 @@ only_redis = pytest.mark.skipif(not REDIS, reason="without REDIS_URL the cache i
 
 @pytest.fixture
 def book(committed) -> Credit:
-    """An open credit with payments of both kinds, a closed one, and plans, one of them of 0."""
+    """Creates an open credit with payments of both kinds, a closed one, and plans, one of which is 0."""
     credit = builders.credit("2021-06-01", "1500.50", percent="20")
     builders.payment(credit, "2021-06-02", "1000.10")
     builders.payment(credit, "2021-06-03", "0.20", Dictionary.INTEREST)
@@ -63,7 +63,7 @@ def book(committed) -> Credit:
 
 @pytest.fixture
 def ask(book, analyst):
-    """Ask for an address as an analyst: ask("/…", If-None-Match=…)."""
+    """Requests an address as an analyst: ask("/…", If-None-Match=…)."""
 
     def ask(address: str, method: str = "get", **headers: str):
         return getattr(analyst, method)(address.format(borrower=book.borrower_id), headers=headers)
@@ -83,7 +83,7 @@ def collected(answer: reports_cache.Answer) -> Decimal:
     return sum(row.actual_collection_sum for row in answer.rows)
 
 
-# What is kept, and for which question
+# Cache entries
 
 
 @each_address
@@ -261,7 +261,7 @@ def test_inside_a_transaction_the_cache_is_neither_read_nor_filled(ask):
 
 
 def values_of(hint):
-    """A strategy of values of a column, odd ones among them."""
+    """Returns a strategy for the values of a column, including unusual ones."""
     if isinstance(hint, UnionType):
         return st.one_of(*map(values_of, get_args(hint)))
     known = {
@@ -277,7 +277,7 @@ def rows_of(row: type):
 
 
 def exactly(rows: list) -> list:
-    """Their class, and of each value the type and every digit: Decimal("1.0") == 1 isn't enough."""
+    """Returns the rows' class, and each value with its type and all digits: Decimal("1.0") == 1."""
     return [(type(row), [(type(value), repr(value)) for value in asdict(row).values()]) for row in rows]
 
 
@@ -310,7 +310,7 @@ def test_cached_rows_equal_computed_rows(book, report, params):
 
 
 def tables(captured: CaptureQueriesContext) -> list[str]:
-    """What each query is about: its first table, or else its first word."""
+    """Returns the first table of each query, or its first word if it has none."""
     names = []
     for query in captured.captured_queries:
         _, found, rest = query["sql"].replace('"', "`").partition("FROM `")
@@ -359,11 +359,11 @@ def test_a_refused_request_costs_no_more_queries_than_signing_in(book, stranger)
     assert tables(captured) == SESSION
 
 
-# Several who ask at once
+# Simultaneous requests
 
 
 def aside(action):
-    """Run it in a thread with a connection of its own; return (thread, list to hold what it returns)."""
+    """Runs it in a thread with its own connection. Returns (thread, list that receives the result)."""
     results = []
 
     def run() -> None:
@@ -378,7 +378,7 @@ def aside(action):
 
 
 class Held:
-    """Year performance whose first computation goes on until `go` is set."""
+    """Year performance whose first computation continues until `go` is set."""
 
     def __init__(self) -> None:
         self.started, self.go = threading.Event(), threading.Event()
@@ -398,7 +398,7 @@ class Held:
 
 def test_one_of_two_simultaneous_requests_computes(book, monkeypatch):
     held = Held()
-    # The second one finds nothing, and that somebody computes: it waits.
+    # The second request finds no entry, but a claim: it waits.
     steered = SimpleNamespace(
         monotonic=time.monotonic, sleep=lambda seconds: held.go.set() or time.sleep(seconds)
     )
@@ -450,7 +450,7 @@ def test_a_computation_that_fails_leaves_no_claim(book):
     assert time.monotonic() - begin < reports_cache.PATIENCE / 2
 
 
-# A cache that is not what it should be
+# A broken cache
 
 GARBAGE = [123, "text", "", "null", "{}", "[[1]]", '[["2021-06", 1, 2]]', {"a": 1}, [], True]
 
@@ -492,7 +492,7 @@ def test_an_emptied_cache_costs_one_computation(ask):
 
 @pytest.fixture
 def own_redis(settings):
-    """A Redis of its own, which may be killed, behind the options of the settings."""
+    """Starts a private Redis, which the test may kill, with the options of the settings."""
     with services.redis() as server:
         settings.CACHES = {"default": project.CACHES["default"] | {"LOCATION": server.url}}
         yield server
@@ -501,7 +501,7 @@ def own_redis(settings):
 
 FAULTS = {
     "killed": signal.SIGKILL,
-    "paused": signal.SIGSTOP,  # accepts connections still, and says nothing
+    "paused": signal.SIGSTOP,  # still accepts connections, but never responds
 }
 
 
@@ -562,7 +562,7 @@ for line in sys.stdin:
 
 @pytest.fixture
 def other_process(book):
-    """tell("5"): it pays 5 and asks; tell(""): it asks. What it has collected, and if from its cache."""
+    """tell("5") pays 5 and requests the report, tell("") only requests it: (sum collected, whether a hit)."""
     database = connection.settings_dict
     address = database["NAME"]
     if MYSQL:

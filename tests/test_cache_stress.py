@@ -1,8 +1,8 @@
-"""Readers, writers and faults at once: each answer is the book as it was at a moment of the request.
+"""Simultaneous readers, writers and faults: each answer shows the book at one moment of the request.
 
-The book is made so that an answer tells its version. Each writer has a month of its own with one credit, one
-payment and two plans; a transaction sets all four amounts to its number, by one way of writing or another.
-So within a month the four are equal, and tell which transaction was the last.
+An answer reveals the version of the book. Each writer has its own month with one credit, one payment and two
+plans. A transaction sets all four amounts to its number, using various ways to write. So the four amounts of
+a month are equal, and tell which transaction was the last.
 """
 
 import json
@@ -65,14 +65,13 @@ QUESTIONS = [
 ]
 
 
-# What was written, what was answered, and whether it goes together. Times are of time.monotonic(), which all
-# processes share.
+# Writes, answers, and the judge that compares them. Times are of time.monotonic(), which all processes share.
 
 
 class Written(NamedTuple):
-    """A transaction: it could be seen from began on, and everybody had to see it from ended on.
+    """A transaction: readers could see it from began on, and had to see it from ended on.
 
-    outcome: committed, rolled back, or unknown where the connection was lost during the commit.
+    outcome: committed, rolled back, or unknown if the connection was lost during the commit.
     """
 
     writer: int
@@ -83,7 +82,7 @@ class Written(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """versions: (writer, version) of each month; None where figures of one month contradict each other."""
+    """versions: (writer, version) of each month, or None if the figures of a month contradict each other."""
 
     began: float
     ended: float
@@ -92,13 +91,13 @@ class Answered(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """No answer."""
+    """A request without an answer."""
 
     error: str
 
 
 class Judge:
-    """Knows all that was written, and all that was seen: what one has seen, nobody may miss afterwards."""
+    """Knows all writes and answers: once a reader has seen a version, no later reader may miss it."""
 
     def __init__(self, history: list[Written], answers: list[Answered]) -> None:
         certain: dict[int, dict[int, float]] = defaultdict(dict)  # {writer: {version: from when on}}
@@ -109,7 +108,7 @@ class Judge:
             for writer, version in answer.versions or ():
                 earlier = certain[writer].get(version, float("inf"))
                 certain[writer][version] = min(earlier, answer.ended)
-        # {writer: {version: (it could be seen from, and until)}}
+        # {writer: {version: (visible from, visible until)}}
         self.spans: dict[int, dict[int, tuple[float, float]]] = defaultdict(dict)
         replaced: dict[int, float] = defaultdict(lambda: float("inf"))
         for written in sorted(history, key=lambda written: -written.version):
@@ -119,7 +118,7 @@ class Judge:
                 replaced[written.writer] = min(replaced[written.writer], known)
 
     def violation(self, answer: Answered) -> str | None:
-        """What is wrong, if the answer is not the book at one moment between request and answer."""
+        """Says what is wrong if the answer doesn't show the book at one moment of the request; else None."""
         if answer.versions is None or len(answer.versions) != WRITERS:
             return "torn"
         spans = [self.spans[writer].get(version) for writer, version in answer.versions]
@@ -147,8 +146,8 @@ HISTORY = [
     ("began", "ended", "versions", "violation"),
     [
         (1, 2, (1, 1, 1), None),
-        (10.5, 10.6, (1, 1, 1), None),  # not committed for certain
-        (10.5, 10.6, (2, 1, 1), None),  # nor for certain not
+        (10.5, 10.6, (1, 1, 1), None),  # maybe not committed yet
+        (10.5, 10.6, (2, 1, 1), None),  # maybe committed already
         (9, 9.5, (2, 1, 1), "not yet written"),
         (12, 13, (1, 1, 1), "stale"),
         (5, 50, (1, 1, 1), None),
@@ -176,11 +175,11 @@ def test_readers_never_see_older_figures_again():
     assert Judge(HISTORY, [seen, missed]).violation(seen) is None
 
 
-# What the processes do, until their standard input ends. They tell it line by line.
+# The processes run until their standard input ends, and print a line for each event.
 
 
 def run(work: Callable[[int, threading.Event, Callable[[NamedTuple], None]], None], threads: int) -> None:
-    """Run work(number, told to stop, tell) in threads numbered from 1."""
+    """Runs work(number, stop, tell) in threads numbered from 1."""
     stop, lock = threading.Event(), threading.Lock()
 
     def tell(what: NamedTuple) -> None:
@@ -204,7 +203,7 @@ def run(work: Callable[[int, threading.Event, Callable[[NamedTuple], None]], Non
 
 
 def prepare() -> None:
-    """A book of version 1 for each writer, and somebody who may read it."""
+    """Creates a book with version 1 for each writer, and an account that may read it."""
     builders.migrated()
     for model in (Plan, Payment, Credit):
         model.objects.all().delete()
@@ -273,11 +272,11 @@ WAYS = [save, update, bulk_update, replace_each, replace_in_bulk]
 
 
 class Undone(Exception):
-    """The writer thought better of it."""
+    """The writer rolls back on purpose."""
 
 
 def written(writer: int, version: int, way: Callable[[date, Decimal], None]) -> Written:
-    """Try to write the version: at times in a caller's transaction, at times rolled back."""
+    """Tries to write the version, sometimes inside an outer transaction, sometimes rolled back."""
     ending = random.choices(["committed", "raises", "rolls back"], [8, 1, 1])[0]
     within_another = ending == "rolls back" or random.random() < 0.3
     began = 0.0
@@ -349,7 +348,7 @@ def versions(rows: list[dict[str, Any]]) -> list[tuple[int, int]] | None:
     return [(month, int(of_month[0])) for month, of_month in amounts.items()]
 
 
-# What others do: no stamp in the key; a model that is saved deletes what was computed from it.
+# A naive cache, for comparison: its key has no stamp, and saving a model deletes entries.
 
 
 def naive_key(report: Report) -> str:
@@ -408,7 +407,7 @@ class Servers(NamedTuple):
             assert connection.recv(5) == b"+OK\r\n"
 
     def kill_connections(self) -> None:
-        """Each of the database's connections, at the odds of one in two."""
+        """Kills each of the database's connections with a probability of one half."""
         mysql = pytest.importorskip("MySQLdb")
         url = urlsplit(self.database.url)
         with closing(
@@ -434,7 +433,7 @@ def servers() -> Iterator[Servers]:
 
 
 class Process:
-    """One that writes or reads, and what it has told."""
+    """A process that writes or reads, and its output."""
 
     def __init__(self, servers: Servers, call: str, folder: Path) -> None:
         self.told, self.errors = (folder / f"{next(builders.NUMBERS)}.{kind}" for kind in ("told", "errors"))
@@ -472,7 +471,7 @@ class Outcome(NamedTuple):
 
 
 def stress(servers: Servers, folder: Path, *, naive: bool, answers: int, faults: int) -> Outcome:
-    """Go on until there were as many answers and faults."""
+    """Runs until there were this many answers and faults."""
     subprocess.run(
         [sys.executable, "manage.py", "migrate", "-v0"], cwd=PROJECT, env=servers.environment, check=True
     )
@@ -497,7 +496,7 @@ def stress(servers: Servers, folder: Path, *, naive: bool, answers: int, faults:
                 fault()
                 done += 1
         history = first + writers.stop()
-        time.sleep(1)  # a book at rest is read too
+        time.sleep(1)  # also read the book after the last write
         told = [line for reader in readers for line in reader.stop()]
     finally:
         for process in (writers, *readers):
@@ -524,7 +523,7 @@ def test_each_answer_shows_the_book_at_one_moment_of_the_request(servers, tmp_pa
 
 
 def test_the_stress_test_detects_a_cache_that_deletes_on_save(servers, tmp_path):
-    """The run would see a stale figure: a cache that deletes on post_save serves many."""
+    """Proves that the test finds stale figures: a cache that deletes entries on post_save serves many."""
     outcome = stress(servers, tmp_path, naive=True, answers=1000, faults=4)
     print(outcome)
     assert outcome.violations()["stale"] > 0

@@ -1,4 +1,4 @@
-"""Charts: heights in proportion, gridlines that people would choose, labels that don't collide."""
+"""Charts: proportional heights, round gridlines, labels that don't overlap."""
 
 import re
 from dataclasses import dataclass

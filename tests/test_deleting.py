@@ -1,4 +1,4 @@
-"""Rows of a list deleted at once: asked first, and deleted as they were shown or not at all."""
+"""Bulk deletion in the admin: after a confirmation, and only if the rows are as they were shown."""
 
 import re
 from collections.abc import Callable
@@ -21,14 +21,14 @@ JUNE = f"{PAYMENTS}?payment_date__gte=2021-06-01&payment_date__lte=2021-06-30"
 
 @pytest.fixture
 def payments(db) -> list[Payment]:
-    """Three of June, and one of July."""
+    """Creates three payments in June and one in July."""
     credit = builders.credit("2021-06-01")
     days = ("2021-06-02", "2021-06-03", "2021-06-30", "2021-07-01")
     return [builders.payment(credit, day, f"{place}.50") for place, day in enumerate(days, start=1)]
 
 
 def ask(client: APIClient, address: str, *rows: Any) -> Any:
-    """To delete these, or without any all that the list has."""
+    """Asks to delete these rows, or all rows of the list if none are given."""
     every = "0" if rows else "1"
     pks = [row.pk for row in rows] or [1]
     return client.post(
@@ -37,7 +37,7 @@ def ask(client: APIClient, address: str, *rows: Any) -> Any:
 
 
 def confirm(client: APIClient, asked: Any) -> Any:
-    """Press the button of the page that asks."""
+    """Confirms the deletion."""
     fields: dict[str, list[str]] = {}
     for name, value in re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', asked.content.decode()):
         fields.setdefault(name, []).append(value)

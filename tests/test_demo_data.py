@@ -18,7 +18,7 @@ DIGEST = "f035ac273281dbdaaa67f1b2d56b75eb2f4b0782cf70136f9ec3ca81f32abed7"
 
 
 class Book:
-    """A book read back: amounts are Decimal, days are date, an open credit is returned on None."""
+    """A book read from files: amounts are Decimal, days are date, an open credit is returned on None."""
 
     def __init__(self, directory: Path) -> None:
         self.users, self.credits, self.payments, self.dictionary, self.plans = (
@@ -28,7 +28,7 @@ class Book:
         self.open = [credit for credit in self.credits if not credit["actual_return_date"]]
 
     def paid(self, type_id: str) -> dict[str, Decimal]:
-        """Return what came in of a type, for each credit."""
+        """Returns the sum of the payments of a type for each credit."""
         sums: dict[str, Decimal] = defaultdict(Decimal)
         for payment in self.payments:
             if payment["type_id"] == type_id:
@@ -36,7 +36,7 @@ class Book:
         return sums
 
     def actuals(self) -> Counter:
-        """Return the sums by (month, category)."""
+        """Returns the sums by (month, category)."""
         sums = Counter()
         for credit in self.credits:
             sums[credit["issuance_date"].replace(day=1), "3"] += credit["body"]
@@ -72,7 +72,7 @@ def digest(directory: Path) -> str:
 
 @pytest.fixture(scope="module")
 def book(tmp_path_factory):
-    """The book of default size."""
+    """A book of the default size."""
     return Book(make(tmp_path_factory.mktemp("book"), "--until", UNTIL))
 
 
@@ -83,7 +83,7 @@ def test_same_arguments_generate_the_same_bytes(tmp_path):
 
 
 def test_every_version_of_python_generates_the_same_bytes(tmp_path):
-    """The digest changes only with a change of the generator."""
+    """The digest changes only if the generator changes."""
     assert digest(make(tmp_path, "--credits", 60, "--until", UNTIL)) == DIGEST
 
 
@@ -282,7 +282,7 @@ def test_credits_are_returned_as_late_as_in_a_real_book(book):
 
 
 def test_body_is_repaid_as_fast_as_in_a_real_book(book):
-    """Of the body issued in a month 31, 60, 73 and 79% is back by the end of the month 0, 1, 2, 3 later."""
+    """31, 60, 73 and 79% of a month's principal is repaid by the end of month 0, 1, 2 and 3 after it."""
 
     def month(day: date) -> int:
         return day.year * 12 + day.month

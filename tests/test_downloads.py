@@ -1,4 +1,4 @@
-"""Reports as files: the same rows, numbers that are numbers, text that no spreadsheet program runs."""
+"""Downloads of reports: the same rows, real numbers, and no formulas in text."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Dates and amounts: shown in one way, and read alike in forms and files; what is doubtful is told."""
+"""Dates and amounts: one display format, the same input formats in forms and files, and warnings."""
 
 import re
 from datetime import date
@@ -89,7 +89,7 @@ def test_the_same_value_in_another_format_is_not_a_change():
 
 
 def warned(response: Any) -> list[str]:
-    """The warnings that an answer adds when it leads on."""
+    """Returns the warnings that a redirect adds."""
     assert response.status_code == 302, response.context["errors"]
     added = get_messages(response.wsgi_request)._queued_messages
     return [str(message) for message in added if message.level == messages.WARNING]
@@ -104,7 +104,7 @@ def page_of(row: Any) -> str:
 
 
 def html(client: Any, address: str) -> str:
-    """The page, with no-break spaces kept."""
+    """Returns the page with its no-break spaces."""
     return unescape(client.get(address).content.decode())
 
 
@@ -162,7 +162,7 @@ def test_values_shown_in_lists_are_accepted_by_forms_and_files(editor):
     assert list(stored) == [(date(2021, 6, 15), Decimal("1234567.80"))] * 3
 
 
-# The kinds of money
+# Kinds of payments and plans
 
 
 def offered(page: str, name: str) -> list[str]:
@@ -213,7 +213,7 @@ def test_filters_offer_only_the_two_kinds_of_the_rows(editor, table, parameter, 
     assert re.findall(rf'<a href="\?{parameter}__id__exact=\d">([^<]*)</a>', page) == names
 
 
-# One way to show
+# One display format
 
 
 def test_credits_of_a_borrower_page_are_formatted_as_in_lists(editor):

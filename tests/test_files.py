@@ -1,4 +1,4 @@
-"""Reading files: which rows come out of a table, which values out of a cell, and which faults."""
+"""Reading files: the rows of a table, the values of cells, and the faults."""
 
 import codecs
 import io
@@ -27,7 +27,7 @@ NOON = datetime.combine(FIRST, time(12))
 
 
 def read(content, columns=COLUMNS, **options):
-    """The rows of a file without faults."""
+    """Returns the rows of a file without faults."""
     faults = Faults()
     rows = list(read_rows(io.BytesIO(content), columns, faults, **options))
     assert faults.listed == []
@@ -35,7 +35,7 @@ def read(content, columns=COLUMNS, **options):
 
 
 def read_faulty(content, columns=COLUMNS, limit=100, **options):
-    """The rows up to where reading stopped, whether it stopped before the end, and the faults."""
+    """Returns the rows that were read, whether reading stopped before the end, and the faults."""
     faults, rows = Faults(limit), []
     try:
         rows.extend(read_rows(io.BytesIO(content), columns, faults, **options))
@@ -45,7 +45,7 @@ def read_faulty(content, columns=COLUMNS, limit=100, **options):
 
 
 def unreadable(content, **options):
-    """The faults of a file that has no rows to read."""
+    """Returns the faults of a file that can't be read."""
     rows, stopped, faults = read_faulty(content, **options)
     assert (rows, stopped) == ([], True)
     return faults.listed
@@ -65,7 +65,7 @@ def workbook(*rows, **more_sheets):
 
 
 def rewritten(content, part, change):
-    """The workbook with one of its parts, such as xl/workbook.xml, changed; change returns bytes."""
+    """Returns the workbook with one part, such as xl/workbook.xml, replaced by what change returns."""
     result = io.BytesIO()
     with (
         zipfile.ZipFile(io.BytesIO(content)) as old,
@@ -109,7 +109,7 @@ def test_the_given_encoding_is_used(encoding):
 
 
 def told(content, columns=COLUMNS, **options):
-    """The rows of a file without faults, and what was remarked on it."""
+    """Returns the rows of a file without faults, and the remarks about it."""
     faults = Faults()
     rows = list(read_rows(io.BytesIO(content), columns, faults, **options))
     assert faults.listed == []
@@ -134,14 +134,14 @@ def test_cp1251_is_detected_and_reported(login):
         ("Їжак", "koi8-u"),
         ("їжак", "cp866"),
         ("ЇЖАК", "cp1251"),  # small letters of KOI8-U look like this
-        ("знак ±", "cp1251"),  # no sign that such texts have
+        ("знак ±", "cp1251"),  # a character that such texts don't have
         ("café déjà", "latin-1"),
         ("über Öl", "cp1252"),
         ("zażółć gęślą", "cp1250"),
     ],
 )
 def test_other_encodings_are_not_guessed(login, encoding):
-    """What isn't UTF-8 comes out as U+FFFD, which no cell may hold."""
+    """Bytes that aren't UTF-8 are read as U+FFFD, which is a fault in any cell."""
     rows, remarks = told(f"id\tlogin\n1\t{login}\n".encode(encoding))
     assert "\ufffd" in rows[0].cells["login"]
     assert remarks == []
@@ -364,7 +364,7 @@ def test_rows_missing_from_a_workbook_still_count():
 
 
 def test_a_workbook_that_unpacks_too_large_is_refused_before_parsing():
-    """Its sheet is a megabyte of no XML at all, which would be another fault if it were parsed."""
+    """Its sheet is a megabyte that isn't XML, which would be another fault if it were parsed."""
     content = rewritten(workbook(["id", "login"]), SHEET, lambda xml: b"x" * 2**20)
     unpacked = sum(entry.file_size for entry in zipfile.ZipFile(io.BytesIO(content)).infolist())
     assert len(content) < 20_000
@@ -453,7 +453,7 @@ def test_another_zip_archive_is_a_fault_of_the_file():
 
 
 def test_entities_of_a_workbook_are_never_expanded():
-    """A billion laughs: ten entities, each ten of the one before."""
+    """A billion laughs: ten entities, each of which repeats the one before ten times."""
     assert openpyxl.DEFUSEDXML
     laughs = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
     declaration = f'<!DOCTYPE worksheet [<!ENTITY l0 "ha">{laughs}]>'.encode()

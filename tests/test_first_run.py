@@ -1,4 +1,4 @@
-"""manage.py first_run: data into an empty book, accounts where there are none, said once."""
+"""manage.py first_run: loads data into an empty book and creates accounts if there are none."""
 
 import re
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def first_run(capfd):
-    """Run the command and return what it said."""
+    """Runs the command and returns its output."""
 
     def run(*arguments: object) -> str:
         capfd.readouterr()
@@ -38,7 +38,7 @@ def book() -> list[int]:
 
 
 def passwords(output: str) -> dict[str, str]:
-    """{account: password} as printed."""
+    """Returns the printed {account: password}."""
     return dict(re.findall(r"^  (\w+) +([\w-]{16})$", output, re.MULTILINE))
 
 

@@ -1,4 +1,4 @@
-"""/livez and /readyz: what a load balancer hears, and what it must not."""
+"""/livez and /readyz: what they tell a load balancer, and what they must not reveal."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ PROJECT = Path(__file__).parent.parent
 
 @pytest.fixture
 def database(monkeypatch):
-    """Let the service have another SQLite file."""
+    """Gives the service another SQLite file."""
     opened = []
 
     def replace(path: Path) -> None:
@@ -111,7 +111,7 @@ def test_responses_are_not_cached_and_set_no_cookie(client, address):
 
 @contextmanager
 def serving(**environment: str) -> Iterator[int]:
-    """The service on a port of its own, one process."""
+    """Runs the service as one process on a free port."""
     port = free_port()
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port)]
     process = subprocess.Popen(

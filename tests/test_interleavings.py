@@ -1,6 +1,6 @@
-"""Writes at every moment of an answer, on another connection: no figure is stale, torn or kept wrongly.
+"""Writes on another connection at every moment of a request: no figure is stale, torn or wrongly cached.
 
-Nothing sleeps here. A write comes right after a query of the answer, or from within its computation.
+Nothing sleeps here. A write happens right after a query of the request, or within its computation.
 """
 
 import os
@@ -41,7 +41,7 @@ PARAMS = {"year": 2021}
 
 
 class Figures(NamedTuple):
-    """Of the year: what was issued, collected and planned to be issued."""
+    """The sums of the year: issued, collected, and planned to be issued."""
 
     issued: Decimal
     collected: Decimal
@@ -62,7 +62,7 @@ def figures(answer: Answer) -> Figures:
 
 
 def computing(then) -> Report:
-    """Year performance that calls then() when it has computed its rows, before they are kept."""
+    """Returns year performance that calls then() after computing its rows, before they are cached."""
 
     def compute(**params):
         rows = year_performance.compute(**params)
@@ -73,7 +73,7 @@ def computing(then) -> Report:
 
 
 def write() -> None:
-    """Issue 7 more, collect 7 more, plan 7 more: one transaction of three tables."""
+    """Issues, collects and plans 7 more, in one transaction over three tables."""
     with writing():
         credit = builders.credit("2021-06-05", "7", borrower=Credit.objects.first().borrower)
         builders.payment(credit, "2021-06-06", "7")
@@ -86,13 +86,13 @@ def write() -> None:
 
 @pytest.fixture
 def book(committed) -> Payment:
-    """1,000 issued, 100 paid, no plan."""
+    """Creates a book with 1,000 issued, 100 paid, and no plan."""
     return builders.payment(builders.credit("2021-06-01", "1000"), "2021-06-02", "100")
 
 
 @pytest.fixture
 def elsewhere(book):
-    """elsewhere(action): run it on another connection, in a thread of its own, and return its Future."""
+    """elsewhere(action) runs it on another connection, in its own thread, and returns its Future."""
     with ThreadPoolExecutor(1) as pool:
         yield lambda action: pool.submit(action)
         pool.submit(connection.close)
@@ -100,13 +100,13 @@ def elsewhere(book):
 
 @pytest.fixture
 def write_elsewhere(elsewhere):
-    """Write on another connection; return when that is committed."""
+    """Writes on another connection, and returns when that is committed."""
     return lambda: elsewhere(write).result(20)
 
 
 @contextmanager
 def around_query(matches, before=lambda: None, after=lambda: None):
-    """Of this connection's queries, do something around each that matches(sql)."""
+    """Wraps each query of this connection that matches(sql)."""
 
     def wrapper(execute, sql, *args):
         if not matches(sql):
@@ -126,7 +126,7 @@ def reads_stamp(sql: str) -> bool:
 
 @contextmanager
 def after_stamp_reads(action, *numbers: int):
-    """Do it right after those readings of the stamp: 1 is the lookup's, then two for each try."""
+    """Acts right after the given reads of the stamp: the lookup reads it once, then each try twice."""
     reads = []
 
     def after() -> None:
@@ -192,7 +192,7 @@ def test_rows_cached_after_a_commit_are_stale(write_elsewhere):
 
 
 def test_rows_cached_late_do_not_replace_newer_ones(elsewhere):
-    """The set after the invalidation: the slower reader is the last to put its rows into the cache."""
+    """The slower reader writes its rows to the cache last, after they have become stale."""
     computed, go = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -214,7 +214,7 @@ def test_rows_cached_late_do_not_replace_newer_ones(elsewhere):
 
 
 class Open:
-    """write() within a transaction that is held open on another connection until it is told how to end."""
+    """A write() whose transaction stays open on another connection until it is committed or rolled back."""
 
     def __init__(self, elsewhere, around) -> None:
         self.around = around
@@ -245,7 +245,7 @@ class Open:
         self.future.result(20)
 
 
-# The stamp is renewed in the open transaction already, or still to be.
+# The open transaction has renewed the stamp already, or not yet.
 each_moment = pytest.mark.parametrize(
     "around", [transaction.atomic, writing], ids=["renewed", "not yet renewed"]
 )
@@ -283,7 +283,7 @@ def test_a_write_open_when_the_computation_began_is_not_in_it(elsewhere, around)
     assert (figures(answer), figures(later), later.hit) == (OLD, NEW, False)
 
 
-# When each try is spoilt
+# When a commit makes every try fail
 
 
 def test_after_three_failed_tries_the_answer_is_computed_under_a_lock(write_elsewhere):
@@ -340,7 +340,7 @@ def test_the_connection_can_write_after_a_report(book):
     ask()
     write()
     assert figures(ask()) == NEW
-    with transaction.atomic():  # neither read-only nor of the past
+    with transaction.atomic():  # neither read-only nor an old snapshot
         write()
         assert Credit.objects.count() == 3
 
@@ -348,13 +348,13 @@ def test_the_connection_can_write_after_a_report(book):
 @pytest.mark.skipif(not MYSQL, reason="SQLite has one level of isolation")
 def test_a_report_restores_the_isolation_level(write_elsewhere):
     ask()
-    with transaction.atomic():  # reads what is committed, not what was when it began
+    with transaction.atomic():  # reads the latest commits, not an old snapshot
         assert Credit.objects.count() == 1
         write_elsewhere()
         assert Credit.objects.count() == 2
 
 
-# Every way to write, followed by an answer
+# Every kind of write, followed by a request
 
 
 def save() -> None:
@@ -459,12 +459,12 @@ def test_answers_during_a_load_show_the_book_before_it(elsewhere, tmp_path):
     assert figures(ask()) == Figures(Decimal(3500), Decimal("1420.01"), Decimal(4000))
 
 
-# Redis that is away around a write
+# Redis that is unavailable during a write
 
 
 @pytest.fixture
 def own_redis(settings):
-    """A Redis of its own, which may be killed, behind the options of the settings."""
+    """Starts a private Redis, which the test may kill, with the options of the settings."""
     if not REDIS:
         pytest.skip("without REDIS_URL the cache is local memory")
     with services.redis() as server:
@@ -479,7 +479,7 @@ def test_redis_paused_during_a_write_never_serves_stale_figures(own_redis, book)
     write()
     meanwhile = ask()
     os.kill(own_redis.pid, signal.SIGCONT)
-    assert cache.get(first.key)  # they outlived it
+    assert cache.get(first.key)  # the entries survived
     later = ask()
     assert (figures(meanwhile), meanwhile.hit, figures(later), later.hit) == (NEW, False, NEW, False)
 
@@ -493,7 +493,7 @@ def test_redis_lost_before_caching_does_not_fail_the_request(own_redis, write_el
     answer = ask(computing(lose_redis_and_write))
     assert figures(answer) == OLD
     if fault == signal.SIGSTOP:
-        os.kill(own_redis.pid, signal.SIGCONT)  # and it carries out what it was sent meanwhile
+        os.kill(own_redis.pid, signal.SIGCONT)  # and executes the commands it received meanwhile
     else:
         own_redis.start()
     later, again = ask(), ask()

@@ -1,4 +1,4 @@
-"""Lists of borrowers, credits and payments; and that each figure is the sum of the rows behind it."""
+"""Lists of borrowers, credits and payments; each linked figure is the sum of its rows."""
 
 import csv
 import io
@@ -27,7 +27,7 @@ def today():
 
 
 def downloaded(client, address) -> list[dict[str, str]]:
-    """All rows of a list, from its CSV."""
+    """Returns all rows of a list, from its CSV."""
     separator = "&" if "?" in address else "?"
     response = client.get(f"{address}{separator}format=csv")
     assert response.status_code == 200
@@ -37,7 +37,7 @@ def downloaded(client, address) -> list[dict[str, str]]:
 
 @pytest.fixture
 def book():
-    """A credit a week from January to June, each paid in two parts, in the second quarter not whole."""
+    """Creates a credit a week from January to June, paid in two parts, only partly in the second quarter."""
     for week in range(26):
         issued = date(2021, 1, 1) + timedelta(weeks=week)
         credit = builders.credit(issued.isoformat(), Decimal(100 * week) + Decimal("0.37"))
@@ -50,7 +50,7 @@ def book():
 
 
 def links(response) -> list[tuple[str, str]]:
-    """(address, text) of each link in the table's cells."""
+    """Returns (address, text) of each link in the table's cells."""
     html = response.content.decode()
     return [
         (unescape(address), text)
@@ -177,7 +177,7 @@ def test_a_list_is_paged_without_counting_the_table(analyst, django_assert_max_n
         )
         for _ in range(2 * PAGE_SIZE)
     )
-    analyst.get("/reports/credits/")  # permissions are asked once
+    analyst.get("/reports/credits/")  # permissions are queried once
     with django_assert_max_num_queries(8) as queries:
         first = analyst.get("/reports/credits/")
     assert not [query["sql"] for query in queries.captured_queries if "COUNT(" in query["sql"]]

@@ -1,4 +1,4 @@
-"""load_data: the five files land to the kopeck, or each of their faults is told and nothing is stored."""
+"""load_data: the five files are stored exactly, or all faults are reported and nothing is stored."""
 
 import io
 import os
@@ -30,20 +30,20 @@ OPTIONAL = Day(required=False)
 
 
 def load(folder, **options):
-    """What the command says."""
+    """Runs the command and returns its output."""
     output = io.StringIO()
     call_command("load_data", folder, stdout=output, **options)
     return output.getvalue().splitlines()
 
 
 def book():
-    """Every row of the five tables, and the stamp that each writing renews."""
+    """Returns every row of the five tables, and the stamp."""
     tables = (Dictionary, Borrower, Credit, Payment, Plan)
     return [list(model.objects.order_by("pk").values()) for model in tables], DataStamp.current()
 
 
 def refused(folder, **options):
-    """The faults that the command tells. It must fail, and leave the book as it is."""
+    """Returns the reported faults. The command must fail and leave the book unchanged."""
     before, told = book(), io.StringIO()
     with pytest.raises(CommandError) as refusal:
         call_command("load_data", folder, stderr=told, **options)
@@ -55,19 +55,19 @@ def refused(folder, **options):
 
 
 def added(stem, *lines):
-    """The file with lines at its end."""
+    """Returns the file with lines appended."""
     return {stem: [*FILES[stem], *lines]}
 
 
 def changed(stem, row, line):
-    """The file with another line in place of one."""
+    """Returns the file with one line replaced."""
     lines = list(FILES[stem])
     lines[row - 1] = line
     return {stem: lines}
 
 
 def save_workbooks(folder, **changed_files):
-    """The five files as workbooks of real numbers and dates."""
+    """Saves the five files as workbooks with real numbers and dates."""
     for stem, lines in (FILES | changed_files).items():
         book = openpyxl.Workbook()
         header, *rows = [line.split("\t") for line in lines]
@@ -88,7 +88,7 @@ def real(column, cell):
 
 @pytest.fixture
 def other_book():
-    """What the database has beside the files: borrower vera, her credit, a payment and a plan."""
+    """Creates rows that aren't in the files: borrower vera, her credit, a payment and a plan."""
     vera = builders.borrower(pk=900, login="vera")
     credit = builders.credit("2019-01-10", "300", pk=900, borrower=vera)
     Payment.objects.create(
@@ -97,7 +97,7 @@ def other_book():
     builders.plan("2019-01", 3, "300")
 
 
-# What lands
+# Stored rows
 
 
 @pytest.mark.parametrize("save", [builders.files, save_workbooks])
@@ -317,7 +317,7 @@ NAME = "1 to 100 characters in UTF-8, or in the encoding told"
 EARLIER = "an id that no earlier row has"
 
 
-# What a file may be told, and the files of which it is told.
+# Each fault, and the files that have it.
 FAULTS = {
     # Cells
     f"users.csv, row 4, column id, found 'x', expected {ID}": added("users", "x\tolena\t05.01.2021"),
@@ -376,7 +376,7 @@ FAULTS = {
     "plans.csv, row 4, column id, found '2', expected an id that no other row has": added(
         "plans", "2\t01.02.2021\t1\t4"
     ),
-    # Rows that disagree with themselves
+    # Rows with contradictory values
     (
         "credits.csv, row 3, column return_date, found '19.01.2021', "
         "expected the issuance date, 2021-01-20, or later"
@@ -472,7 +472,7 @@ def test_dictionary_names_that_differ_only_in_case_are_faults(tmp_path):
 
 
 def test_a_new_issuance_date_must_not_follow_stored_payments(tmp_path):
-    """Payment 3, of 1 February, is in the database alone."""
+    """Payment 3, of 1 February, is only in the database."""
     load(builders.files(tmp_path))
     files = builders.files(
         tmp_path,
@@ -535,7 +535,7 @@ def test_after_100_faults_of_a_file_the_others_are_counted(tmp_path):
 
 
 def test_a_fault_in_a_cell_does_not_hide_faults_of_other_cells(tmp_path, other_book):
-    """But for what would only follow from it: an id, a date or a borrower that isn't known."""
+    """Except faults that only follow from it, because an id, a date or a borrower is unknown."""
     files = builders.files(
         tmp_path,
         **added("users", "1\tanna2\tsoon", "y\tvera\t01.01.2021", "8\tolena\tsoon", "y\tolena\t01.01.2021"),
@@ -578,7 +578,7 @@ def test_a_fault_in_a_cell_does_not_hide_faults_of_other_cells(tmp_path, other_b
 
 
 def test_a_cell_has_at_most_one_fault(tmp_path, other_book):
-    """The id is vera's, and the login anna's."""
+    """The id belongs to vera, the login to anna."""
     files = builders.files(tmp_path, **added("users", "900\tanna\t01.01.2021"))
     assert refused(files)[0] == [
         "users.csv, row 4, column login, found 'anna', expected vera, which 900 belongs to"
@@ -676,7 +676,7 @@ def test_cp1251_is_detected_and_reported(tmp_path):
 
 
 def test_another_encoding_is_a_fault_unless_given(tmp_path):
-    """A letter of it is no UTF-8, or begins what the next doesn't end."""
+    """Its letters are invalid or incomplete sequences in UTF-8."""
     assert refused(encoded(tmp_path, "koi8-u"))[0] == [
         f"dictionary.csv, row {row}, column name, found '{name.encode('koi8-u').decode(errors='replace')}', "
         f"expected {NAME}"
@@ -699,7 +699,7 @@ def test_an_unknown_encoding_is_reported(tmp_path, encoding):
 
 
 def on_standard_error(monkeypatch, load_files, read_end, write_end):
-    """What is written to standard error, which is the end of a pipe or of a terminal."""
+    """Returns what is written to standard error, which is a pipe or a terminal."""
     with os.fdopen(read_end, "rb", buffering=0) as reader, os.fdopen(write_end, "w") as error:
         with monkeypatch.context() as patch:
             patch.setattr(sys, "stderr", error)

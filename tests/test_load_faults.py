@@ -1,7 +1,7 @@
-"""Loads that are killed, and loads at the same moment, leave the old book or the new one, whole.
+"""Killed loads and simultaneous loads leave either the old or the new book, complete.
 
-The books have the same ids and logins. In `second` every row says something else than in `first`, in `upper`
-and `lower` one half of the payments does, and `empty` has a dictionary alone.
+All books have the same ids and logins. Every row of `second` differs from `first`, half of the payments of
+`upper` and of `lower` differ, and `empty` has only a dictionary.
 """
 
 import os
@@ -33,8 +33,8 @@ REFUSAL = re.compile(
     r"CommandError: Nothing was stored: the database refused \(.+\)\. If something else .+\n"
 )
 
-# Where a load is killed: when its progress bars have come to this, and so many seconds later. The commit
-# follows the last file at once: of the late points some are before it, some after it, and some may meet it.
+# When a load is killed: at this text of its progress bars, plus so many seconds. The commit follows the last
+# file at once, so some of the late kills happen before it, some after it, and some may happen during it.
 EARLY = [
     ("dictionary.csv", 0),
     ("users.csv", 0),
@@ -46,7 +46,7 @@ LATE = [("plans.csv", seconds) for seconds in (0, 0.001, 0.003, 0.01, 0.03, 0.1)
 
 
 class Book:
-    """A database of a load's own."""
+    """The database of a load."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -55,7 +55,7 @@ class Book:
     def connect(self, name: str | None = None) -> Any:
         if self.url.startswith("sqlite"):
             connection = sqlite3.connect(self.config["NAME"])
-            register(connection)  # Django's functions, which constraints call
+            register(connection)  # Django's SQL functions, which constraints call
             return closing(connection)
         import MySQLdb
 
@@ -69,7 +69,7 @@ class Book:
             return list(cursor.fetchall())
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Every row of every table, but for the ids of plans, which the database gives."""
+        """Returns every row of every table, without the ids of plans, which the database assigns."""
         rows = {table: self.ask(f"SELECT * FROM {table} ORDER BY id") for table in TABLES}  # noqa: S608
         rows["plans_plan"] = self.ask("SELECT period, category_id, sum FROM plans_plan ORDER BY 1, 2")
         return rows
@@ -91,14 +91,14 @@ class Book:
         assert self.start(*command).wait() == 0
 
     def wait_for_the_server(self) -> None:
-        """A server needs a moment to see that a client was killed, and to undo what it began."""
+        """Waits until the server has noticed that a client was killed, and has rolled back its work."""
         end = time.monotonic() + 30
         while not self.url.startswith("sqlite") and len(self.ask(SESSIONS)) > 1:
             assert time.monotonic() < end
             time.sleep(0.01)
 
     def check(self) -> None:
-        """Nothing is damaged, and nothing refers to what isn't there."""
+        """Checks that the database is intact and has no dangling references."""
         if self.url.startswith("sqlite"):
             assert self.ask("PRAGMA integrity_check") == [("ok",)]
             assert self.ask("PRAGMA foreign_key_check") == []
@@ -109,7 +109,7 @@ class Book:
 
 @pytest.fixture(scope="module")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Book]:
-    """A migrated database: a file, or where the tests run beside a server, one on that."""
+    """A migrated database: on the tests' server if there is one, otherwise a file."""
     server, _, name = os.environ.get("DATABASE_URL", "").rpartition("/")
     if not server.startswith("mysql"):
         book = Book(f"sqlite:///{tmp_path_factory.mktemp('book') / 'book.sqlite3'}")
@@ -128,7 +128,7 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Book]:
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """{name: folder} of the books: 1,000 credits, some 11,000 payments, or none."""
+    """Returns {name: folder} of the books: 1,000 credits and about 11,000 payments, or none."""
     parent = tmp_path_factory.mktemp("books")
     call_command("demo_data", str(parent / "first"), credits=1000, until="2022-07-31", verbosity=0)
     files = {
@@ -154,7 +154,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def altered(rows: list[list[str]], column: str) -> list[list[str]]:
-    """Another name, date or amount in every row."""
+    """Changes a name, date or amount in every row."""
     place = rows[0].index(column)
 
     def other(cell: str) -> str:
@@ -174,7 +174,7 @@ def save(folder: Path, files: dict[str, list[list[str]]]) -> None:
 
 @pytest.fixture(scope="module")
 def whole(book: Book, folders: dict[str, Path]) -> dict[str, dict[str, list[tuple[Any, ...]]]]:
-    """{name: rows} of the books as an undisturbed load leaves them."""
+    """Returns {name: rows} of the books after an undisturbed load."""
     states = {}
     for name, folder in folders.items():
         book.run("load_data", folder, "--replace")
@@ -184,13 +184,13 @@ def whole(book: Book, folders: dict[str, Path]) -> dict[str, dict[str, list[tupl
 
 
 def name_of(book: Book, whole: dict[str, dict[str, list[tuple[Any, ...]]]]) -> str:
-    """Which of the books the database has, every row of it."""
+    """Returns the name of the book that the database has, comparing every row."""
     rows = book.rows()
     return next((name for name, theirs in whole.items() if theirs == rows), "none of them")
 
 
 def load_until(book: Book, folder: Path, options: list[str], progress: str, seconds: float) -> int:
-    """The exit status of a load that was killed then; 0 if it was over before."""
+    """Kills a load at that point and returns its exit status; 0 if it had ended before."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 80))
     with os.fdopen(ours, "rb", buffering=0) as terminal:
@@ -201,7 +201,7 @@ def load_until(book: Book, folder: Path, options: list[str], progress: str, seco
             while not re.search(progress, said):
                 said += terminal.read(65536).decode()
             time.sleep(seconds)
-        except OSError as error:  # how a terminal says that its other side is closed
+        except OSError as error:  # how a terminal reports that its other side is closed
             raise AssertionError(f"It ended before it came to {progress!r}: {said}") from error
         load.kill()
         return load.wait()

@@ -1,4 +1,4 @@
-"""Previews and imports: a preview holds nobody up, and an import does what its preview said or nothing."""
+"""Previews and imports: a preview blocks nobody, and an import does exactly what its preview showed."""
 
 import re
 import threading
@@ -41,7 +41,7 @@ def preview(client: Any, table: str, lines: str, name: str = "file.csv", **field
 
 
 def send(client: Any, table: str, response: Any, **fields: Any) -> Any:
-    """Press the button under a preview."""
+    """Presses a button below a preview."""
     fields |= {"upload": response.context["upload"].key}
     return client.post(f"/admin/{table}/process_import/", fields, follow=True)
 
@@ -66,7 +66,7 @@ def counts(response: Any) -> str:
 
 @contextmanager
 def before_query(matches: str, action: Callable[[], Any]) -> Iterator[list[str]]:
-    """Do something before the first query of this connection that matches; which one that was."""
+    """Acts before the first query of this connection that matches, and records that query."""
     met: list[str] = []
 
     def wrapper(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
@@ -81,7 +81,7 @@ def before_query(matches: str, action: Callable[[], Any]) -> Iterator[list[str]]
 
 @pytest.fixture
 def elsewhere(committed) -> Iterator[Callable[[Callable[[], Any]], Future]]:
-    """elsewhere(action): run it on another connection, which waits for a lock but a moment."""
+    """elsewhere(action) runs it on another connection, which waits only briefly for locks."""
     with ThreadPoolExecutor(1) as pool:
         pool.submit(be_impatient).result(20)
         yield lambda action: pool.submit(action)
@@ -136,7 +136,7 @@ def test_preview_stores_only_the_upload(editor):
 
 
 def faults_of(resource: Any, lines: str) -> list[str]:
-    """Of a preview; an import must find the same."""
+    """Returns the faults of a preview, and checks that an import finds the same."""
     told = preview_file(resource(), BytesIO(lines.encode()), "f.csv").faults
     stored = Faults(limit=None)
     with pytest.raises(Exception, match="faults"):
@@ -163,7 +163,7 @@ def test_preview_and_import_find_the_faults_that_need_the_whole_file(db):
     )
 
 
-# What was previewed is what is stored
+# An import stores what its preview showed
 
 
 def test_import_shows_a_new_preview_if_the_book_has_changed(editor, administrator):
@@ -351,7 +351,7 @@ def test_upload_cannot_be_confirmed_or_cancelled_for_another_table(editor):
 def test_database_assigns_ids_to_rows_without_one(editor):
     credit = builders.credit("2021-06-01")
     known = builders.payment(credit, "2021-06-05", 1)
-    free = known.pk + 1  # what the database would give next
+    free = known.pk + 1  # the id that the database would assign next
     lines = [line("", credit, 2), line(free, credit, 3), line(known.pk, credit, 4), line("", credit, 2)]
     response = preview(editor, "credits/payment", HEADER + "".join(lines))
     assert counts(response) == "3 new, 1 changed, 0 unchanged"
@@ -493,9 +493,7 @@ def test_closing_a_credit_with_a_debt_is_doubtful(editor):
         credit = builders.credit("2021-06-01", 100)
         builders.payment(credit, "2021-06-05", sum_paid)
         lines += f"{credit.pk};{credit.borrower_id};2021-06-01;2021-06-15;2021-06-20;100;0\n"
-    lines += (
-        f";{credit.borrower_id};2021-06-01;2021-06-15;2021-06-20;100;0\n"  # its payments are still to come
-    )
+    lines += f";{credit.borrower_id};2021-06-01;2021-06-15;2021-06-20;100;0\n"  # its payments follow later
     response = preview(editor, "credits/credit", header + lines)
     assert doubts(response) == [(2, "actual_return_date", "2021-06-20", "0.01 of the body isn't paid.")]
 

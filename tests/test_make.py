@@ -1,4 +1,4 @@
-"""`make run` in a fresh copy of the project, with only as much of the environment as installing takes."""
+"""`make run` in a fresh copy of the project, with only the environment that an installation needs."""
 
 import os
 import re
@@ -21,7 +21,7 @@ from .services import free_port
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif("mysql" in os.environ.get("DATABASE_URL", ""), reason="the same in the first round"),
-    pytest.mark.xdist_group("make"),  # one worker, so that it is installed once
+    pytest.mark.xdist_group("make"),  # one worker, so that only one installation is needed
 ]
 
 PROJECT = Path(__file__).parent.parent
@@ -33,7 +33,7 @@ ENVIRONMENT = {
 
 
 def copy_project(folder: Path) -> Path:
-    """Copy what a commit of everything would hold."""
+    """Copies the files that a commit of everything would contain."""
     command = "git -c safe.directory=* ls-files -z --cached --others --exclude-standard"
     listed = subprocess.run(command.split(), cwd=PROJECT, capture_output=True, text=True, check=False)
     if listed.returncode:
@@ -63,7 +63,7 @@ class Running(NamedTuple):
     output: Path
 
     def survivors(self) -> list[int]:
-        """The processes of make's session, itself included, that are there."""
+        """Returns the running processes of make's session, including make."""
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             with suppress(ProcessLookupError):
@@ -74,7 +74,7 @@ class Running(NamedTuple):
 
 @contextmanager
 def make_run(folder: Path, port: int, **environment: str) -> Iterator[Running]:
-    """`make run` as a terminal starts it: the leader of its session and process group."""
+    """`make run`, started as by a terminal: the leader of its session and process group."""
     output = folder / "output.txt"
     with output.open("wb") as file:
         process = subprocess.Popen(
@@ -123,7 +123,7 @@ class Installed(NamedTuple):
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """A copy of the project where `make run` ran once, and what it said."""
+    """A copy of the project where `make run` ran once, and its output."""
     folder, port = copy_project(tmp_path_factory.mktemp("fresh copy")), free_port()
     with make_run(folder, port) as running:
         wait_until_ready(running, port)
@@ -213,7 +213,7 @@ def test_mysql_without_its_headers_names_the_packages(installed: Installed, tmp_
         "run",
         DATABASE_URL="mysql://fintrack:fintrack@127.0.0.1:1/fintrack",
         PIP_NO_CACHE_DIR="1",
-        PKG_CONFIG_LIBDIR=str(tmp_path),  # pkg-config knows no library then
+        PKG_CONFIG_LIBDIR=str(tmp_path),  # so that pkg-config finds no library
     )
     assert run.returncode != 0
     assert "apt install build-essential python3-dev libmariadb-dev pkg-config" in run.stdout

@@ -1,4 +1,4 @@
-"""How the API behaves as HTTP: what may be kept, what is sent, what is refused, what is written down."""
+"""HTTP of the API: caching, formats, errors, limits and logs."""
 
 import gzip
 import json
@@ -49,7 +49,7 @@ def rates(settings, **changed):
 class TestKeeping:
     @pytest.fixture
     def book(self, committed, book):
-        """A tag is that of rows that are committed."""
+        """Creates committed rows, which ETags need."""
         return book
 
     @pytest.mark.parametrize("address", [YEAR, f"{YEAR}&format=csv", "/api/v1/payments"])
@@ -260,13 +260,13 @@ class TestErrors:
         body = {f"name{number}": 1 for number in range(3000)}
         response = editor.post("/api/v1/payments", body, format="json")
         problem = assert_problem(response, 400)
-        assert (len(problem["errors"]), problem["more_errors"]) == (1000, 2004)  # and four fields are missing
+        assert (len(problem["errors"]), problem["more_errors"]) == (1000, 2004)  # four fields are missing
         few = editor.post("/api/v1/payments", {}, format="json").json()
         assert (len(few["errors"]), "more_errors" in few) == (4, False)
 
 
 class TestCodes:
-    """Each fault has a code, by which a program tells what is wrong."""
+    """Each fault has a code for programs."""
 
     @pytest.mark.parametrize(
         ("address", "codes"),
@@ -346,7 +346,7 @@ class TestCodes:
 
 
 class TestTrailingSlash:
-    """The original service redirected; so does this one, for any method."""
+    """The original service redirected GET; this one redirects any method."""
 
     @pytest.mark.parametrize(
         "address",

@@ -1,4 +1,4 @@
-"""Forms that two editors have open at once, or one sends twice: nobody's work is overwritten unseen."""
+"""Forms that two people edit at the same time, or one sends twice: no change is lost silently."""
 
 import re
 from datetime import date
@@ -27,7 +27,7 @@ NOON = "2026-03-02 12:00"
 
 @pytest.fixture
 def anna(time_machine) -> APIClient:
-    """A colleague, at noon in Kyiv."""
+    """The client of a colleague, at noon in Kyiv."""
     time_machine.move_to(f"{NOON}+02:00", tick=False)
     client = APIClient()
     client.force_login(builders.account(ADMINISTRATOR, first_name="Anna"))
@@ -37,7 +37,7 @@ def anna(time_machine) -> APIClient:
 
 @pytest.fixture
 def credit() -> Credit:
-    """1,000 lent for 50, and 511 and 9 paid."""
+    """A credit of 1,000 with interest of 50 and payments of 511 and 9."""
     credit = builders.credit("2021-06-01", 1000, percent=50)
     builders.payment(credit, "2021-06-05", 511)
     builders.payment(credit, "2021-06-06", 9)
@@ -49,12 +49,12 @@ def change_page(row: Any) -> str:
 
 
 def opened(client: APIClient, address: str) -> dict[str, Any]:
-    """What the page would send if nothing were changed in it."""
+    """Opens the page, and returns what its form would send without changes."""
     return sent_back(client.get(address).content.decode())
 
 
 def change(client: APIClient, row: Any, **values: Any) -> None:
-    """Open the page of the row, change it there and save."""
+    """Opens the page of the row, changes it and saves."""
     response = client.post(change_page(row), opened(client, change_page(row)) | values)
     assert response.status_code == 302, response.context["errors"]
 
@@ -66,7 +66,7 @@ def errors(response: Any) -> list[str]:
 
 
 def told(response: Any) -> list[str]:
-    """The messages that an answer adds when it leads on."""
+    """Returns the messages that a redirect adds."""
     assert response.status_code == 302
     return [str(message) for message in get_messages(response.wsgi_request)._queued_messages]
 
@@ -75,7 +75,7 @@ def sums(credit: Credit) -> list[Decimal]:
     return list(credit.payments.order_by("pk").values_list("sum", flat=True))
 
 
-# What others have changed meanwhile
+# Changes by others
 
 
 def test_changes_by_others_are_kept_and_reported(editor, anna, credit):
@@ -105,7 +105,7 @@ def test_a_field_changed_by_both_is_an_error_with_who_when_and_what(editor, anna
     assert (credit.percent, credit.body, credit.return_date) == (55, 1200, date(2021, 6, 15))
     again = sent_back(response.content.decode())
     assert (again["percent"], again["body"], again["return_date"]) == ("60", "1200.00", "2021-07-01")
-    assert errors(editor.post(change_page(credit), again)) == errors(response)  # it was not loaded again
+    assert errors(editor.post(change_page(credit), again)) == errors(response)  # the page wasn't loaded again
 
 
 def test_a_payment_changed_by_both_is_an_error_in_its_row(editor, anna, credit):
@@ -184,7 +184,7 @@ def test_an_unchanged_form_stores_nothing(editor, credit):
     assert (DataStamp.current(), Change.objects.count()) == before
 
 
-# Rows that are gone, or new
+# Deleted and new rows
 
 
 def test_a_payment_deleted_meanwhile_is_an_error_that_names_who(editor, anna, credit):
@@ -355,7 +355,7 @@ def test_year_form_keeps_and_reports_changes_by_others(editor, anna):
     assert list(Plan.objects.in_order().values_list("sum", flat=True)) == [110, 20]
 
 
-# A form that comes twice
+# Forms sent twice
 
 TWICE = "This form was sent twice; it was stored once."
 

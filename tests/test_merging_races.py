@@ -1,4 +1,4 @@
-"""Two forms come at the same moment, each on a connection of its own.
+"""Two forms sent at the same time, each on its own connection.
 
 The second is sent when the first has read what it will change. It either waits for the first or overtakes it.
 """
@@ -40,7 +40,7 @@ def both(committed, client_as) -> list[Any]:
 
 @pytest.fixture
 def beside(committed) -> Iterator[Callable[..., list[Any]]]:
-    """beside(first, second, read): what both return, the second sent when the first has read that table."""
+    """beside(first, second, read) runs second when first has read that table, and returns both results."""
     with ThreadPoolExecutor(1) as pool:
 
         def run(first: Callable[[], Any], second: Callable[[], Any], read: str) -> list[Any]:
@@ -49,7 +49,7 @@ def beside(committed) -> Iterator[Callable[..., list[Any]]]:
             def send() -> None:
                 if not sent:
                     sent.append(pool.submit(second))
-                    wait(sent, timeout=1)  # longer than it takes, unless it has to wait
+                    wait(sent, timeout=1)  # long enough, unless it has to wait
 
             with around_query(lambda sql: sql.startswith("SELECT") and read in sql, after=send):
                 response = first()
@@ -64,7 +64,7 @@ def post(client: Any, address: str, form: dict[str, Any]) -> Callable[[], Any]:
 
 
 def in_order(table: str) -> list[list[Any]]:
-    """What became of the sums of the table, change by change."""
+    """Returns the changes of the table's sums, in order."""
     changes = Change.objects.filter(table=table, fields__has_key="sum").order_by("pk")
     return [change.fields["sum"] for change in changes]
 

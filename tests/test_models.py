@@ -1,4 +1,4 @@
-"""What the database itself refuses, what a form says of it, and the indexes that reports read."""
+"""Constraints of the database, validation, and the indexes that reports use."""
 
 import re
 from datetime import date
@@ -55,7 +55,7 @@ def plan(**fields):
     ],
 )
 def test_a_credit_has_exactly_one_state_from_its_issuance_on(day, state):
-    """As a row says it and as a search finds it."""
+    """The property of a row and the filter of the QuerySet agree."""
     row = builders.credit("2021-06-15", return_date=date(2021, 6, 20), actual_return_date=date(2021, 6, 30))
     on = date.fromisoformat(day)
     found = [each for each in Credit.STATES if Credit.objects.in_state([each], on).exists()]
@@ -181,7 +181,7 @@ def test_the_database_refuses_invalid_changes(name, build, wrong):
 
 
 def duplicate_of(name, columns):
-    """What the database says of a second row. SQLite names the columns in place of the constraint."""
+    """Matches the database's error of a duplicate. SQLite names the columns instead of the constraint."""
     return f"UNIQUE constraint failed: {columns}$" if connection.vendor == "sqlite" else name
 
 
@@ -405,7 +405,7 @@ def two_years_of_credits():
 
 
 def steps(sql):
-    """How the database goes about a query, in its own words."""
+    """Returns the database's plan of a query."""
     explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN FORMAT=TRADITIONAL"
     with connection.cursor() as cursor:
         cursor.execute(f"{explain} {sql}")
@@ -413,7 +413,7 @@ def steps(sql):
 
 
 def range_of(index):
-    """A step that looks some rows up in the index and needs nothing of the table."""
+    """Matches a step that reads a range of the index without reading the table."""
     if connection.vendor == "sqlite":
         return rf"SEARCH \w+ USING COVERING INDEX {index} \("
     return rf" (range|ref) .*\b{index}\b.*Using index(;|$)"

@@ -1,4 +1,4 @@
-"""Money: rounding, percentages, and sums that the database adds up exactly."""
+"""Money: rounding, percentages, and exact sums in the database."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""A month by days: every figure worked out by hand."""
+"""The month report: every figure is calculated by hand."""
 
 from datetime import date
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def book():
-    """February 2021, 28 days: plans of 2,800 and 1,000; issued 700 on day 1 and 1,400 on day 14."""
+    """February 2021, with 28 days: plans of 2,800 and 1,000; 700 issued on day 1 and 1,400 on day 14."""
     builders.plan("2021-02", Dictionary.ISSUANCE, "2800")
     builders.plan("2021-02", Dictionary.COLLECTION, "1000")
     first = builders.credit("2021-02-01", "700")

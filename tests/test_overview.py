@@ -1,4 +1,4 @@
-"""This month and this year at a glance: figures worked out by hand."""
+"""The overview of this month and this year: every figure is calculated by hand."""
 
 import pytest
 import time_machine
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def book():
-    """Plans: January 3,100, February 2,800, December 600. At 14 February: 1,000 + 500, a year before 400."""
+    """Plans: January 3,100, February 2,800, December 600. Issued by 14 February 1,500, a year before 400."""
     builders.plan("2022-01", Dictionary.ISSUANCE, "3100")
     builders.plan("2022-02", Dictionary.ISSUANCE, "2800")
     builders.plan("2022-12", Dictionary.ISSUANCE, "600")

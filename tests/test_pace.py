@@ -1,4 +1,4 @@
-"""The pace of a month's plans, with the figures of the design."""
+"""The pace of a month's plans. The figures come from the design."""
 
 from datetime import date
 

@@ -1,4 +1,4 @@
-"""Report pages: form, table with totals, errors, downloads. Browser tests come with the slow ones."""
+"""Report pages: form, table with totals, errors, downloads. test_browser.py has the browser tests."""
 
 import re
 from decimal import Decimal
@@ -33,7 +33,7 @@ def book():
 
 
 def cells(response) -> list[list[str]]:
-    """The text of the tables' bodies and feet."""
+    """Returns the text of the cells of the tables' bodies and footers."""
     html = re.sub(r"<thead>.*?</thead>", "", response.content.decode(), flags=re.DOTALL)
     rows = re.findall(r"<tr>(.*?)</tr>", html, re.DOTALL)
     return [
@@ -151,7 +151,7 @@ def test_invalid_forms_return_400_with_errors(analyst, address, error):
         ("/?check_date=9999-12-31", []),
         ("/reports/month/?month=0001-01", ["?month=0001-02"]),
         ("/reports/month/?month=9999-12", ["?month=9999-11"]),
-        ("/reports/plans-performance/?check_date=0001-01-31", []),  # nothing is planned by then
+        ("/reports/plans-performance/?check_date=0001-01-31", []),  # no plan exists by then
         (
             "/reports/plans-performance/?check_date=9999-11-05",
             ["?check_date=9999-10-31", "?check_date=9999-12-31"],

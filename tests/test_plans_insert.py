@@ -1,4 +1,4 @@
-"""POST /plans_insert: a file of new plans, taken whole or refused with every fault."""
+"""POST /plans_insert: a file of new plans is stored completely, or refused with every fault."""
 
 import io
 import zipfile
@@ -52,12 +52,12 @@ def upload(client, content, name="plans.csv", address="/plans_insert", **fields)
 
 
 def stored():
-    """{(month, category): sum}."""
+    """Returns {(month, category): sum}."""
     return {(plan.period, plan.category_id): plan.sum for plan in Plan.objects.all()}
 
 
 def inserted(response):
-    """How many plans the answer says were inserted, all else in it being right."""
+    """Checks a successful response, and returns the number of inserted plans."""
     assert response.status_code == 200, response.content
     assert response["Content-Type"] == "application/json"
     answer = response.json()
@@ -66,7 +66,7 @@ def inserted(response):
 
 
 def faults(response, detail="The file has faults; nothing was stored."):
-    """The faults of a refused file, as (row, column, found, expected)."""
+    """Returns the faults of a refused file as (row, column, found, expected)."""
     assert (response.status_code, response["Content-Type"]) == (400, "application/problem+json")
     problem = response.json()
     errors = problem.pop("errors")
@@ -76,7 +76,7 @@ def faults(response, detail="The file has faults; nothing was stored."):
 
 
 def wrong_parameters(response):
-    """(parameter, found, expected) of a request that has no file to read."""
+    """Returns (parameter, found, expected) of the faults of a request without a readable file."""
     assert (response.status_code, response["Content-Type"]) == (400, "application/problem+json")
     problem = response.json()
     errors = problem.pop("errors")
@@ -191,7 +191,7 @@ class TestTaken:
     def test_the_maximum_number_of_rows_is_accepted(self, editor):
         months = [f"{year}-{month:02}-01" for year in range(2000, 2417) for month in range(1, 13)]
         lines = [f"{month},{name},1" for month in months for name in ("видача", "збір")]
-        assert inserted(upload(editor, csv(*lines[:9999]))) == 9999  # with the header 10,000
+        assert inserted(upload(editor, csv(*lines[:9999]))) == 9999  # 10,000 with the header
 
     def test_a_file_of_the_maximum_size_is_accepted(self, editor):
         content = csv("2021-01-01,видача,1")
@@ -261,7 +261,7 @@ class TestRefused:
     def test_all_faults_are_listed_with_their_places(self, editor):
         builders.plan("2021-01", Dictionary.COLLECTION, 7)
         content = csv(
-            "2021-01-01,видача,1",  # right, and not stored either
+            "2021-01-01,видача,1",  # correct, but not stored either
             "2021-01-15,loan,",
             "",
             "2021-01-01,Collection,5",
@@ -400,7 +400,7 @@ class TestRefused:
         ]
 
     def test_a_workbook_with_an_entity_bomb_is_refused(self, editor):
-        """Entities that refer to entities, a billion times."""
+        """A billion laughs: entities that refer to entities."""
         bomb = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 10))
         bomb = f'<!DOCTYPE sst [<!ENTITY e0 "1">{bomb}]>'
         content = io.BytesIO(xlsx([FIRST, "видача", 1]))
@@ -454,7 +454,7 @@ def codes(response):
 
 
 class TestCodes:
-    """Each fault has a code, by which a program tells what is wrong."""
+    """Each fault has a code for programs."""
 
     def test_codes_of_requests_without_a_file_to_read(self, editor):
         large = upload(editor, b"x" * (3 * 2**20)).json()["errors"]
@@ -614,7 +614,7 @@ class TestWrongRequests:
 
 class TestFaultsOfTheDatabase:
     def test_rows_inserted_before_an_error_are_rolled_back(self, committed, client_as):
-        """The third insert of many rows fails; those before it were right."""
+        """The third bulk insert fails after two have succeeded."""
         client = client_as(EDITOR)
         client.raise_request_exception = False
         lines = [f"{year}-{month:02}-01,видача,1" for year in range(1900, 2650) for month in range(1, 13)]
@@ -635,7 +635,7 @@ class TestFaultsOfTheDatabase:
 
 
 def at_once(*tasks: Callable[[], Any]) -> list[Any]:
-    """What each task returns, all begun at the same moment, each on a connection of its own."""
+    """Runs the tasks at the same time, each on its own connection, and returns their results."""
     barrier = Barrier(len(tasks))
 
     def run(task):

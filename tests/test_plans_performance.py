@@ -1,4 +1,4 @@
-"""The plans at a date: every figure worked out by hand."""
+"""Plans performance: every figure is calculated by hand."""
 
 from datetime import date
 
@@ -19,7 +19,7 @@ def ask(client, day):
 
 
 def figures(response):
-    """[month, category, actual, percent] of each row."""
+    """Returns [month, category, actual, percent] of each row."""
     return [
         [row["month"], row["category"], row["actual_sum"], row["performance_percent"]]
         for row in response.json()
@@ -28,7 +28,7 @@ def figures(response):
 
 @pytest.fixture
 def book():
-    """Plans for June and July; money on the edges of both, and on the days around 15 June."""
+    """Plans for June and July; issuances and payments at the edges of both months and around 15 June."""
     first = builders.credit("2021-05-31", "7000")
     builders.credit("2021-06-01", "1000.10")
     builders.credit("2021-06-15", "500.05")

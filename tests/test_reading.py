@@ -1,4 +1,4 @@
-"""Reading in batches: all rows, in order, as they were at one moment."""
+"""Reading in batches: all rows, in order, from one snapshot."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -54,7 +54,7 @@ def test_an_empty_table_has_no_batches():
 
 
 def test_a_batch_takes_one_query_and_one_for_its_related_rows(payments, django_assert_num_queries):
-    with django_assert_num_queries(7):  # three batches, each with its credits, and one that finds no more
+    with django_assert_num_queries(7):  # three batches, each with its credits, and an empty one
         rows = list(in_batches(Payment.objects.prefetch_related("credit").order_by("-payment_date", "-pk")))
         assert {row.credit.issuance_date for row in rows} == {date(2021, 6, 1)}
 

@@ -1,4 +1,4 @@
-"""The tables of the book through the API: reading, filters, pages, writing, and payments in bulk."""
+"""The API of the book's tables: reading, filters, pages, writing, and bulk payments."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -51,7 +51,7 @@ def send(client, address, body, method="post", **headers):
 
 @pytest.fixture
 def book():
-    """Two credits of Anna, one of them overdue on 1 July 2021; one of Bohdan, returned."""
+    """Two credits of Anna, one of which is overdue on 1 July 2021, and a returned credit of Bohdan."""
     anna = builders.borrower(login="Anna")
     old = builders.credit("2021-06-01", "1000.50", borrower=anna, percent="20")
     new = builders.credit("2021-06-25", "2000", borrower=anna)

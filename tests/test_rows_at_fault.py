@@ -1,4 +1,4 @@
-"""All faults of a refused file, beside its rows: kept with its record, to be downloaded."""
+"""The rows with faults of a refused file, and their faults: stored with its record for download."""
 
 import csv
 import re

@@ -1,4 +1,4 @@
-"""What the API says of itself is true: the schema, the answers, the page, a client that is made of it."""
+"""The OpenAPI schema matches the API: responses, headers, the docs page, and a generated client."""
 
 import importlib
 import io
@@ -228,13 +228,13 @@ def test_links_of_a_page_are_nullable(schema):
 
 
 class TestHeaders:
-    """An answer has the headers that the schema says it has, and none that it says of other answers."""
+    """A response has exactly those documented headers that the schema lists for it."""
 
     @pytest.fixture
     def told(self, schema):
-        """Look whether a response to the operation is as the schema says."""
+        """Checks a response against the schema of the operation."""
         known = schema["components"]["headers"]
-        compared = known.keys() - {"Allow"}  # which DRF adds to every answer
+        compared = known.keys() - {"Allow"}  # DRF adds it to every response
 
         def look(path, method, status, response):
             assert response.status_code == status, (path, method)
@@ -330,7 +330,7 @@ def test_readers_get_the_schema_as_yaml_and_json(analyst, schema):
 
 @pytest.fixture
 def token_as(committed, settings):
-    """A token of somebody with the role, beside a book, with no limit to how often it may ask."""
+    """Returns a token with the role and without a rate limit, for a database with a book."""
     settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {
         "DEFAULT_THROTTLE_RATES": {"account": None, "stranger": None}
     }
@@ -344,10 +344,10 @@ def token_as(committed, settings):
     return token
 
 
-# What bodies refer to, what is taken and which date may come after which, no schema can say: right bodies may
-# be refused with 400, which tests/test_resources.py looks at one by one.
-# Of headers it tries what their pattern rules out, and an If-Match that no row has comes before the body.
-# An If-None-Match of * is met by everything that is there.
+# A schema can't describe references, duplicates or the order of dates. So bodies that match it may be refused
+# with 400; tests/test_resources.py tests these cases.
+# Generated headers may violate their pattern, and an If-Match that doesn't match is checked before the body.
+# `If-None-Match: *` matches everything that exists.
 CONFIG = """
 [generation]
 allow-x00 = false
@@ -412,7 +412,7 @@ def test_a_generated_client_lists_credits_and_reads_a_report(token_as, live_serv
         ],
         check=True,
         cwd=tmp_path,
-        env=os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"},  # where it finds ruff
+        env=os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"},  # it calls ruff from there
     )
     monkeypatch.syspath_prepend(tmp_path)
     client_class = importlib.import_module("fintrack_client").AuthenticatedClient
@@ -430,7 +430,7 @@ def test_a_generated_client_lists_credits_and_reads_a_report(token_as, live_serv
 
 @pytest.mark.slow
 def test_the_page_reads_and_writes_and_contacts_no_other_host(token_as, live_server, schema, monkeypatch):
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright runs a loop of its own
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright runs its own event loop
     client = Client()
     client.force_login(builders.account(EDITOR))
     said, hosts = [], set()

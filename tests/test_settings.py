@@ -1,4 +1,4 @@
-"""Settings come from the environment: their defaults, what each changes, and how a wrong one fails."""
+"""Settings from the environment: defaults, effects, and errors of wrong values."""
 
 import json
 import os
@@ -33,7 +33,7 @@ ON_MYSQL = pytest.mark.skipif(connection.vendor != "mysql", reason="of MySQL and
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in the project with these variables alone; no secret key file comes of it."""
+    """Runs Python in the project with only these variables, without creating a secret key file."""
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=PROJECT,
@@ -46,7 +46,7 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def read(**environment: str) -> dict[str, Any]:
-    """The settings that these variables give."""
+    """Returns the settings that result from these variables."""
     run = python("-c", SHOW, **environment)
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)

@@ -1,4 +1,4 @@
-"""The tag of a row: a program writes a row only if it is still as the program has read it."""
+"""ETags of rows: with If-Match, a row is written only if it hasn't changed since it was read."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,7 +22,7 @@ CHANGED = {
     "detail": "The row has been changed since you read it. Nothing was done: read it again.",
 }
 
-# Of each table: what makes a row, and what changes it.
+# For each table: the values of a new row, and a change.
 TABLES = {
     "borrowers": ({"login": "anna", "registration_date": "2021-01-01"}, {"login": "Anna"}),
     "credits": (
@@ -48,7 +48,7 @@ each_table = pytest.mark.parametrize(("table", "made", "changed"), [(k, *v) for 
 
 @pytest.fixture(autouse=True)
 def book(db):
-    """What the rows refer to, with the id 1."""
+    """Creates the rows that the new rows refer to, with the id 1."""
     builders.credit(pk=1, borrower=builders.borrower(pk=1))
 
 
@@ -164,7 +164,7 @@ def test_reading_with_another_if_match_is_412(payment, analyst, address):
 
 
 def test_a_client_that_accepts_gzip_gets_an_etag_that_matches(editor):
-    """Compressed, an answer has a weak tag, which never does."""
+    """A compressed response would have a weak ETag, which never matches If-Match."""
     borrower = builders.borrower(login="ї" * 150)
     address = f"/api/v1/borrowers/{borrower.pk}"
     listed = send(editor, "get", "/api/v1/borrowers", accept_encoding="gzip")
@@ -213,7 +213,7 @@ class TestAtOnce:
         assert Payment.objects.get().sum == 20 + statuses.index(200)
 
 
-# Requests that are sent again
+# Retries
 
 
 @each_table

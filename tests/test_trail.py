@@ -1,4 +1,4 @@
-"""Who changed or loaded what: of every way to write the book, in the transaction of the change."""
+"""The trail: every kind of write is recorded in its own transaction."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db
 
 
 def since(record: int = 0) -> list[tuple]:
-    """(table, id, action, fields) of the changes after the record, in order."""
+    """Returns (table, id, action, fields) of the changes after the record, in order."""
     changes = Change.objects.filter(pk__gt=record).order_by("pk")
     return [(each.table, each.object_id, each.action, each.fields) for each in changes]
 

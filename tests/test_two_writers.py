@@ -1,7 +1,7 @@
-"""A rule that spans two rows holds, in either order of two writers: no payment before its credit's issuance.
+"""A rule over two rows holds with two simultaneous writers: no payment before its credit's issuance.
 
-The first one stops when it has been checked and before it is stored. The second one waits for it, and is then
-judged by what it stored.
+The first writer pauses after its check and before its write. The second one waits for it, and is then checked
+against what the first one stored.
 """
 
 import threading
@@ -20,14 +20,14 @@ from . import builders
 from .sent_forms import sent_back
 
 CREDIT_ID, PAYMENT_ID = 1, 1
-BEFORE, LATER = date(2021, 6, 2), date(2021, 6, 10)  # a payment's day, and the issuance that it would precede
+BEFORE, LATER = date(2021, 6, 2), date(2021, 6, 10)  # the payment is before the new issuance date
 
 Writer = Callable[[APIClient], bool]
 
 
 @pytest.fixture
 def credit(committed) -> Credit:
-    """Of 1 June, with a payment of 15 June."""
+    """A credit issued on 1 June with a payment on 15 June."""
     credit = builders.credit("2021-06-01", "1000", pk=CREDIT_ID, return_date=date(2021, 7, 1))
     Payment.objects.create(pk=PAYMENT_ID, credit=credit, payment_date=date(2021, 6, 15), type_id=1, sum=10)
     return credit

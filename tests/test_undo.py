@@ -1,4 +1,4 @@
-"""An import undone: as one act, while its rows are as it left them."""
+"""Undoing an import: in one transaction, and only if its rows haven't changed since."""
 
 import re
 import threading
@@ -40,7 +40,7 @@ def imported(resource: Any, *rows: str) -> Load:
 
 
 def reasons(load: Load, resource: Any) -> list[str]:
-    """Why it isn't undone; the book stays as it was."""
+    """Returns the reasons why the import can't be undone, and checks that nothing changed."""
     before = book()
     records = Change.objects.count(), Load.objects.count(), DataStamp.objects.get().value
     with pytest.raises(NotUndone) as error:
@@ -60,7 +60,7 @@ def words(response: Any) -> str:
 
 @pytest.fixture
 def credit() -> Credit:
-    """Of borrower 1, with payment 10: of 5 June, towards the body, 511."""
+    """Credit 7 of borrower 1, with payment 10: 511 of body on 5 June."""
     borrower = builders.borrower(pk=1, login="anna")
     credit = builders.credit("2021-06-01", 1000, pk=7, borrower=borrower)
     Payment.objects.create(pk=10, credit=credit, payment_date=date(2021, 6, 5), type_id=1, sum=511)
@@ -356,7 +356,7 @@ def test_undoing_needs_a_csrf_token(credit):
     assert client.post(address, {"csrfmiddlewaretoken": token}).status_code == 302
 
 
-# At the same moment, and of many rows
+# Simultaneous requests, and many rows
 
 
 def test_rows_are_undone_in_batches(credit, django_assert_max_num_queries):
@@ -397,7 +397,7 @@ def test_import_undone_twice_simultaneously_is_undone_once(committed):
 @pytest.mark.slow
 @pytest.mark.skipif(not MYSQL, reason="SQLite has one writer at a time")
 def test_row_that_refers_to_a_deleted_row_waits_and_is_refused(committed):
-    """A credit for a new borrower, while the undoing has compared all and is about to delete."""
+    """A credit is added for a new borrower after the undoing has checked it and before it is deleted."""
     load = imported(BorrowerResource, "1,anna,2021-01-01")
     found = []
 

@@ -1,4 +1,4 @@
-"""A borrower's credits: every figure worked out by hand."""
+"""User credits: every figure is calculated by hand."""
 
 from datetime import UTC, date, datetime
 
@@ -17,7 +17,7 @@ INTEREST = Dictionary.INTEREST
 
 
 def at(now):
-    """The clock stands still."""
+    """Stops the clock at the given time."""
     return time_machine.travel(now, tick=False)
 
 
@@ -27,7 +27,7 @@ def ask(client, borrower):
 
 @pytest.fixture
 def anna():
-    """One closed credit, with payments of both kinds on several days, and one open, due on 15 June 2021."""
+    """A borrower with a closed credit, paid on several days, and an open credit due on 15 June 2021."""
     anna = builders.borrower()
     closed = builders.credit(
         "2021-01-10", "1000.50", borrower=anna, percent="420.25", actual_return_date=date(2021, 1, 20)

@@ -1,4 +1,4 @@
-"""The one door: every write of the book renews the data stamp in its own transaction, or isn't done."""
+"""writing(): every write of the book renews the data stamp in its own transaction, or is refused."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def book():
-    """One borrower with one credit, and one payment for it."""
+    """Creates a borrower with a credit and a payment."""
     credit = builders.credit("2021-06-01", "1000")
     return builders.payment(credit, "2021-06-02", "10")
 
@@ -43,7 +43,7 @@ def unsaved_credit(of: Borrower) -> Credit:
 
 
 def change_and_save(row: Payment | Credit, **options) -> None:
-    """Anything else than before."""
+    """Changes the row and saves it."""
     name = "sum" if isinstance(row, Payment) else "body"
     setattr(row, name, getattr(row, name) + 1)
     row.save(**options)
@@ -134,7 +134,7 @@ WRITES = {
 
 @contextmanager
 def renewed_once():
-    """The block's queries renew the stamp once, and then do nothing but end their transaction."""
+    """Checks that the block renews the stamp once, as the last query before its transaction ends."""
     before = DataStamp.current()
     with CaptureQueriesContext(connection) as captured:
         yield
@@ -333,14 +333,14 @@ def test_each_thread_has_its_own_writing():
     assert seen == [False]
 
 
-# The guard of conftest.py, which holds all tests to the door.
+# The guard of conftest.py, which fails tests that write outside writing().
 
 watched = contextmanager(conftest.pytest_runtest_call)
 
 
 @pytest.fixture
 def unmarked(request):
-    """A test that isn't marked: the guard minds what it does."""
+    """A test without the mark, which the guard watches."""
     return pytest.Function.from_parent(request.node.parent, name="unmarked", callobj=lambda: None)
 
 
@@ -442,7 +442,7 @@ def test_rows_of_a_bulk_create_know_their_ids(book, batch_size):
         Payment.objects.exclude(pk=book.pk).values_list("pk", "sum")
     )
     created[2].sum = 33
-    created[2].save()  # changes its row, where an instance that is not known as stored would insert another
+    created[2].save()  # updates the row; an instance with unknown state would insert another one
     assert Payment.objects.get(pk=created[2].pk).sum == 33
 
 
@@ -456,7 +456,7 @@ def test_rows_inserted_at_the_same_time_know_their_own_ids(committed):
             rows = []
             for start in range(0, 2000, 100):
                 batch = payments_of(credit, *range(start + 1, start + 101))
-                Payment.objects.insert(batch)  # not recorded and in no writing(), so that nobody waits
+                Payment.objects.insert(batch)  # not recorded and outside writing(), so that nobody waits
                 rows += [(row.pk, int(row.sum)) for row in batch]
             return rows
         finally:

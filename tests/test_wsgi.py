@@ -1,4 +1,4 @@
-"""Bodies that come in chunks, without a length, are read like others."""
+"""The WSGI entry point: chunked bodies, charsets, and bodies that are too large."""
 
 import json
 import os
@@ -28,7 +28,7 @@ TOO_LARGE = b"Expected at most 12 MB. manage.py load_data takes larger files."
 
 @pytest.fixture
 def in_a_test(db) -> Iterator[None]:
-    """The connection, with what the test has stored, outlives a request."""
+    """Keeps the connection, and with it the test's rows, open after a request."""
     signals = request_started, request_finished
     for signal in signals:
         signal.disconnect(close_old_connections)
@@ -90,7 +90,7 @@ def token() -> str:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Iterator[tuple[int, str]]:
-    """The port of the service with a database of its own, and a token of an administrator."""
+    """Runs the service with its own database. Returns its port and a token of an administrator."""
     database = {
         "DATABASE_URL": f"sqlite:///{tmp_path_factory.mktemp('site') / 'db.sqlite3'}",
         "SECRET_KEY": "of a test",

@@ -1,4 +1,4 @@
-"""A year beside the year before: equal stretches, worked out by hand."""
+"""Year on year: every figure is calculated by hand."""
 
 from datetime import date
 
@@ -75,7 +75,7 @@ def test_a_past_year_counts_completely(book, analyst):
 @time_machine.travel("2022-01-20", tick=False)
 def test_days_after_today_do_not_count(book, analyst):
     rows = ask(analyst, 2022)
-    assert rows == []  # the last day up to today is in 2021
+    assert rows == []  # the book's last day up to today is in 2021
     assert ask(analyst, 2021)[-1]["month_year"] == "2021-03"
 
 

@@ -1,4 +1,4 @@
-"""The year, month by month: every figure worked out by hand."""
+"""Year performance: every figure is calculated by hand."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def ask(client, year=2021):
 
 @pytest.fixture
 def book():
-    """January: 2 issuances of 1,000 and 500.50, two payments; March: a payment alone; May: a plan alone."""
+    """January: issuances of 1,000 and 500.50, and two payments. March: only a payment. May: only a plan."""
     first = builders.credit("2021-01-31", "1000")
     builders.credit("2021-01-01", "500.50")
     builders.credit("2020-12-31", "7000")
@@ -106,7 +106,7 @@ def test_a_percent_is_rounded_half_up_once(analyst):
     builders.credit("2021-06-01", "100.04")
     builders.plan("2021-06", Dictionary.ISSUANCE, "800")
     (row,) = ask(analyst).json()
-    assert row["issuance_performance_percent"] == 12.51  # 12.505; half even would be 12.50
+    assert row["issuance_performance_percent"] == 12.51  # 12.505; rounding half to even would give 12.50
 
 
 def test_the_report_takes_three_queries(book, django_assert_num_queries):
