@@ -40,7 +40,7 @@ class JSONParser(DRFJSONParser):
         try:
             return kind(digits)
         except (ValueError, ArithmeticError):
-            return Misfit(digits, _("a number with fewer digits"), "invalid")
+            return Misfit(digits, _("a number in the supported range"), "invalid")
 
     @staticmethod
     def no_constant(name: str) -> Any:

@@ -45,8 +45,8 @@ DUPLICATE = 1062
 
 # The last part of the type of a 409, and its detail.
 CONFLICTS = {
-    "busy": _("Another request was writing at the same time. Nothing was changed: try again."),
-    "changed": _("The request conflicts with what another request has just stored. Nothing was changed."),
+    "busy": _("Somebody else was writing at the same time. Nothing was changed: try again."),
+    "changed": _("The request conflicts with what somebody else has just stored. Nothing was changed."),
     "duplicate": _("Such a row exists already. Nothing was changed."),
     "key-reused": _("This Idempotency-Key was used for a request with a different body."),
     "needed": _("The row can't be deleted: the book needs entries 1 to 4 of the dictionary."),
