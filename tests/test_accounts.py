@@ -803,7 +803,7 @@ def test_account_that_must_change_its_password_can_sign_out(newcomer):
     assert newcomer.get("/")["Location"] == "/accounts/login/?next=/"
 
 
-def test_password_set_by_somebody_else_ends_the_session_and_must_be_changed(administrator):
+def test_password_set_by_somebody_else_ends_sessions_and_must_be_changed(administrator):
     account = builders.account(ANALYST, password=PASSWORD)
     before = sign_in(account.username)
     administrator.post(f"/admin/auth/user/{account.pk}/password/", passwords(OWN))

@@ -627,7 +627,7 @@ def test_administrator_cannot_see_or_change_a_superuser(administrator):
     assert root.check_password("a long password")
 
 
-def test_administrator_cannot_change_their_own_role_or_deactivate_themselves(administrator):
+def test_administrator_cannot_change_own_role_or_deactivate_themselves(administrator):
     me = User.objects.get(groups__name=ADMINISTRATOR)
     administrator.post(f"/admin/auth/user/{me.pk}/change/", {"username": me.username, "groups": []})
     me.refresh_from_db()

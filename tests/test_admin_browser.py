@@ -180,7 +180,7 @@ def test_editor_picks_a_day_in_the_calendar_or_types_it(page):
     expect(row.locator(".field-amount")).to_have_text("1 234.50")
 
 
-def test_editor_loads_payments_through_a_preview_and_exports_them_unchanged(page):
+def test_editor_imports_payments_with_a_preview_and_exports_them(page):
     credit = builders.credit("2021-06-01", 100_000)
     lines = [f"{number}\t{credit.pk}\t02.06.2021\t1\t{number},25" for number in range(1, 301)]
     header = "id\tcredit_id\tpayment_date\ttype_id\tsum"

@@ -256,7 +256,7 @@ def test_a_third_of_the_credits_is_open_including_old_ones(book):
     assert {credit["issuance_date"].year for credit in book.open} == {2020, 2021, 2022}
 
 
-def test_lending_peaks_in_november_falls_in_january_and_grows_from_year_to_year(book):
+def test_lending_peaks_in_november_drops_in_january_and_grows_yearly(book):
     count = Counter(credit["issuance_date"].replace(day=1) for credit in book.credits)
 
     for year in (2020, 2021):

@@ -283,7 +283,7 @@ def test_logins_and_names_differ_by_case_and_accents(tmp_path):
     assert set(Borrower.objects.values_list("login", flat=True)) == {"anna", "Anna", "ánna", "Bohdan"}
 
 
-def test_the_dictionary_of_the_files_may_be_shorter_than_that_of_the_database(tmp_path):
+def test_dictionary_file_may_have_fewer_entries_than_the_database(tmp_path):
     said = load(builders.files(tmp_path, dictionary=FILES["dictionary"][:2]))
     assert said[0] == "dictionary.csv: 0 new, 0 changed, 1 unchanged"
     assert Dictionary.objects.count() == 4

@@ -48,7 +48,7 @@ def test_the_schema_in_the_repository_is_current():
     made = io.StringIO()
     call_command("spectacular", "--validate", "--fail-on-warn", stdout=made)
     assert SCHEMA.read_text(encoding="utf-8") == made.getvalue().rstrip("\n") + "\n", (
-        "Make it anew: manage.py spectacular --validate --fail-on-warn --file openapi.yaml"
+        "Generate it again: manage.py spectacular --validate --fail-on-warn --file openapi.yaml"
     )
 
 

@@ -29,7 +29,7 @@ def book():
     builders.plan("2021-05", Dictionary.COLLECTION, "400")
 
 
-def test_a_year_has_a_row_for_each_month_with_a_plan_an_issuance_or_a_payment(book, analyst):
+def test_each_month_with_a_plan_an_issuance_or_a_payment_has_a_row(book, analyst):
     assert ask(analyst).json() == [
         {
             "month_year": "2021-01",
