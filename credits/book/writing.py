@@ -62,8 +62,8 @@ door = Door()
 def writing() -> Iterator[None]:
     """A transaction that changes the book, or finds nothing to change: then it isn't written.
 
-    Inside another writing it does nothing of its own. If SQL wrote a table and no signal told which rows, any of
-    them may have changed.
+    Inside another writing it does nothing of its own. After SQL that no signal told of, any row of that table
+    may have changed.
     """
     if door.is_open:
         yield
