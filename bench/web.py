@@ -1,0 +1,249 @@
+"""How many requests a second the web server answers, and what each costs.
+
+    python bench/web.py [--seconds 5] [--payments 46000] [--writes]
+    python tests/services.py python bench/web.py
+
+starts granian over a book of its own: an SQLite file, or where DATABASE_URL names a server, a database on
+that. The cache is that of REDIS_URL, or else local memory. Granian serves first with one worker and one
+thread, which shows the CPU time of a request best, then with two workers of four threads, as for `make run`.
+Each request is measured over 1, 8 and 32 connections, which are kept alive. "bare" is a Django view in the
+same processes that reads one value from the cache and does nothing else (bare.py); "of bare" compares the
+requests a second with its. CPU is that of the web server's processes alone. The client, the server, the
+database and Redis share one machine, so compare rows of one run rather than runs.
+
+--writes measures instead the POST of one payment, in this process and without a web server.
+"""
+
+import argparse
+import os
+import re
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+from book import borrower, editor, fill, use_django
+from load_data import ROOT, fresh_database
+
+BENCH = Path(__file__).resolve().parent
+SERVERS = ((1, 1), (2, 4))  # workers and the threads of each
+CONNECTIONS = (1, 8, 32)
+LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
+CHUNKED = re.compile(rb"\r\ntransfer-encoding: chunked", re.IGNORECASE)
+TICK = os.sysconf("SC_CLK_TCK")
+POSTS = 200
+
+Headers = dict[str, str]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seconds", type=float, default=5, help="for each measurement (5)")
+    parser.add_argument("--payments", type=int, default=46_000, help="about how many the book has (46000)")
+    parser.add_argument("--writes", action="store_true", help="measure the POST of a payment instead")
+    options = parser.parse_args()
+    os.environ["API_RATE"] = "1000000000/min"
+    with (
+        tempfile.TemporaryDirectory(prefix="fintrack-bench-") as folder,
+        fresh_database(Path(folder, "book")) as url,
+    ):
+        os.environ["DATABASE_URL"] = url
+        use_django()
+        payments = fill(options.payments)
+        if options.writes:
+            measure_writes(payments)
+        else:
+            measure_server(options.seconds)
+
+
+def measure_server(seconds: float) -> None:
+    collect = [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity=0"]
+    subprocess.run(collect, cwd=ROOT, check=True)
+    token, session = editor()
+    for workers, threads in SERVERS:
+        print(f"\n{workers} worker(s), {threads} blocking thread(s) each\n")
+        print("| request | connections | requests/s | of bare | p50 ms | p99 ms | CPU ms |")
+        print("|---|--:|--:|--:|--:|--:|--:|")
+        with server(workers, threads) as (port, pid):
+            for connections in CONNECTIONS:
+                bare = 0.0
+                for name, (path, headers) in questions(port, token, session).items():
+                    request = raw(port, path, headers)
+                    drive(port, request, connections, min(1.0, seconds))  # workers import and connect
+                    before, start = cpu_seconds(pid), time.perf_counter()
+                    took = drive(port, request, connections, seconds)
+                    speed = len(took) / (time.perf_counter() - start)
+                    cost = (cpu_seconds(pid) - before) / len(took) * 1000
+                    bare = bare or speed
+                    print(
+                        f"| {name} | {connections} | {speed:,.0f} | {speed / bare:.2f} |"
+                        f" {percentile(took, 50):.1f} | {percentile(took, 99):.1f} | {cost:.2f} |",
+                        flush=True,
+                    )
+
+
+@contextmanager
+def server(workers: int, threads: int) -> Iterator[tuple[int, int]]:
+    """The port and the process id of a granian that answers, started as the Makefile does."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", str(workers), "--blocking-threads", str(threads)]
+    command += ["--respawn-failed-workers", "--workers-kill-timeout", "5", "bare:application"]
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(BENCH), str(ROOT)])},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_for(port, process)
+        yield port, process.pid
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 60
+    while True:
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/bare", timeout=5):
+                return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > end:
+                sys.exit("The web server did not start.")
+            time.sleep(0.1)
+
+
+def questions(port: int, token: str, session: str) -> dict[str, tuple[str, Headers]]:
+    """The path and the headers of each request, by its name; bare comes first."""
+    by_token = {"Authorization": f"Token {token}"}
+    by_session = {"Cookie": f"sessionid={session}"}
+    year = "/api/v1/year_performance?year=2021"
+    with urlopen(Request(f"http://127.0.0.1:{port}{year}", headers=by_token)) as answer:
+        known = {"If-None-Match": answer.headers["ETag"]}
+    return {
+        "bare": ("/bare", {}),
+        "year_performance": (year, by_token),
+        "year_performance, 304": (year, by_token | known),
+        "year_performance, gzip": (year, by_token | {"Accept-Encoding": "gzip"}),
+        "user_credits": (f"/api/v1/user_credits/{borrower()}", by_token),
+        "page of the year": ("/reports/year-performance/?year=2021", by_session),
+        "page of the overview": ("/", by_session),
+    }
+
+
+def raw(port: int, path: str, headers: Headers) -> bytes:
+    lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def drive(port: int, request: bytes, connections: int, seconds: float) -> list[float]:
+    """The milliseconds of each answer, where each connection asks again once it is answered."""
+    took: list[float] = []
+    with selectors.DefaultSelector() as selector:
+
+        def ask(connection: socket.socket) -> None:
+            selector.modify(connection, selectors.EVENT_READ, (time.perf_counter(), bytearray()))
+            connection.sendall(request)
+
+        for _ in range(connections):
+            new = socket.create_connection(("127.0.0.1", port))
+            new.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            selector.register(new, selectors.EVENT_READ)
+            ask(new)
+        end = time.perf_counter() + seconds
+        while selector.get_map():
+            for key, _events in selector.select():
+                connection: Any = key.fileobj
+                asked, answer = key.data
+                received = connection.recv(1 << 18)
+                answer += received
+                if not received or not answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 304")):
+                    sys.exit(f"Unexpected answer: {bytes(answer[:500])!r}")
+                if not is_whole(answer):
+                    continue
+                now = time.perf_counter()
+                took.append((now - asked) * 1000)
+                if now < end:
+                    ask(connection)
+                else:
+                    selector.unregister(connection)
+                    connection.close()
+    return took
+
+
+def is_whole(answer: bytearray) -> bool:
+    head = answer.find(b"\r\n\r\n")
+    if head < 0:
+        return False
+    if length := LENGTH.search(answer, 0, head):
+        return len(answer) == head + 4 + int(length[1])
+    return not CHUNKED.search(answer, 0, head + 2) or answer.endswith(b"0\r\n\r\n")
+
+
+def cpu_seconds(pid: int) -> float:
+    """What the process and those that it started have used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    own = sum(int(ticks) for ticks in fields[11:15]) / TICK  # with the children that have ended
+    return own + sum(cpu_seconds(int(child)) for child in children)
+
+
+def percentile(values: list[float], percent: int) -> float:
+    """The nearest rank."""
+    return sorted(values)[-(-len(values) * percent // 100) - 1]
+
+
+def measure_writes(payments: int) -> None:
+    from django.apps import apps
+    from django.db import connection
+    from django.test import Client
+
+    token, _session = editor()
+    client = Client(SERVER_NAME="127.0.0.1", headers={"Authorization": f"Token {token}"})
+    credit = apps.get_model("credits", "Credit").objects.latest("pk")
+    body = {"credit": credit.pk, "payment_date": str(credit.issuance_date), "type": 1, "sum": "10.00"}
+    statements: list[str] = []
+
+    def count(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        statements.append(sql)
+        return execute(sql, *rest)
+
+    took, cost = [], []
+    with connection.execute_wrapper(count):
+        for _ in range(POSTS):
+            statements.clear()
+            start, used = time.perf_counter(), time.process_time()
+            response = client.post("/api/v1/payments", body, content_type="application/json")
+            took.append((time.perf_counter() - start) * 1000)
+            cost.append((time.process_time() - used) * 1000)
+            if response.status_code != 201:
+                sys.exit(f"POST: {response.status_code} {response.content[:500]!r}")
+    print("| POST of a payment | p50 ms | p99 ms | CPU ms | SQL statements |")
+    print("|---|--:|--:|--:|--:|")
+    print(
+        f"| {payments:,} payments | {percentile(took, 50):.1f} | {percentile(took, 99):.1f} |"
+        f" {percentile(cost, 50):.1f} | {len(statements)} |"
+    )
+
+
+if __name__ == "__main__":
+    main()
