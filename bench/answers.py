@@ -5,8 +5,8 @@
 
 makes a book of each size: an SQLite file, or where DATABASE_URL names a server, a database on that. It asks
 each question in this process, without a web server, the API with a token and pages with a session. Cold means
-that the cache (that of REDIS_URL, or else local memory) is emptied before each request. The first request of a
-question isn't counted. With 20 rounds p99 is the slowest of them; rounds end early once they have taken
+that the cache (that of REDIS_URL, or else local memory) is emptied before each request. The first request for
+a question isn't counted. With 20 rounds p99 is the slowest of them; rounds end early once they have taken
 --patience seconds. CPU is the median of this process, with SQLite's work but without a database server's.
 Queries are the SQL statements of one request.
 """
