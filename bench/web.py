@@ -8,8 +8,9 @@ that. The cache is that of REDIS_URL, or else local memory. Granian serves first
 thread, which shows the CPU time of a request best, then with two workers of four threads, as for `make run`.
 Each request is measured over 1, 8 and 32 connections, which are kept alive. "bare" is a Django view in the
 same processes that reads one value from the cache and does nothing else (bare.py); "of bare" compares the
-requests a second with its. CPU is that of the web server's processes alone. The client, the server, the
-database and Redis share one machine, so compare rows of one run rather than runs.
+requests a second with those of that view, and "times bare" the CPU time. CPU is that of the web server's
+processes alone. The client, the server, the database and Redis share one machine, so compare the rows of one
+run, not different runs.
 
 --writes measures instead the POST of one payment, in this process and without a web server.
 """
@@ -88,17 +89,18 @@ def measure_server(seconds: float) -> None:
     token, session = editor()
     for workers, threads in SERVERS:
         print(f"\n{workers} worker(s), {threads} blocking thread(s) each\n")
-        print("| request | connections | requests/s | of bare | p50 ms | p99 ms | CPU ms |")
-        print("|---|--:|--:|--:|--:|--:|--:|")
+        print("| request | connections | requests/s | of bare | p50 ms | p99 ms | CPU ms | times bare |")
+        print("|---|--:|--:|--:|--:|--:|--:|--:|")
         with server(workers, threads) as (port, pid):
             asked = questions(port, token, session)
             for connections in CONNECTIONS:
                 measured = measure(port, pid, asked, connections, seconds)
-                bare = measured["bare"].speed
+                bare = measured["bare"]
                 for name, of in measured.items():
                     print(
-                        f"| {name} | {connections} | {of.speed:,.0f} | {of.speed / bare:.2f} |"
-                        f" {percentile(of.took, 50):.1f} | {percentile(of.took, 99):.1f} | {of.cost:.2f} |",
+                        f"| {name} | {connections} | {of.speed:,.0f} | {of.speed / bare.speed:.3f} |"
+                        f" {percentile(of.took, 50):.1f} | {percentile(of.took, 99):.1f} |"
+                        f" {of.cost:.2f} | {of.cost / bare.cost:.0f} |",
                         flush=True,
                     )
 
