@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from axes.models import AccessAttempt, AccessFailureLog
@@ -185,7 +185,9 @@ def see_roles(instance: Any, action: str, reverse: bool, pk_set: set[Any] | None
 
 
 def make_token(account: User, lifetime: timedelta, purpose: str) -> tuple[AuthToken, str]:
-    """A new token and its text, which is kept nowhere."""
+    """A new token and its text, which is kept nowhere. Expired tokens are cleared away at this moment."""
+    for expired in AuthToken.objects.filter(expiry__lt=timezone.now()).select_related("user"):
+        expired.delete()
     digest, text = get_digest_token()
     key = text[: CONSTANTS.TOKEN_KEY_LENGTH]
     token = AuthToken(digest=digest, token_key=key, user=account, expiry=get_expiry(lifetime))
@@ -212,23 +214,24 @@ def record_new_token(instance: Any, created: bool, raw: bool, **kwargs: Any) -> 
 @receiver(pre_delete, sender=AuthToken)
 @receiver(pre_delete, sender=Token)
 def record_revoked_token(instance: Any, **kwargs: Any) -> None:
-    """Also of a token that knox finds expired and removes."""
+    """Also of an expired token that is cleared away."""
     expired = instance.expiry and instance.expiry < timezone.now()
     purpose = TokenNote.objects.filter(token=instance.pk).values_list("purpose", flat=True).first()
     gone = {name: [value, None] for name, value in facts_of(instance, purpose or "").items()}
     record(AccountChange.TOKEN_EXPIRED if expired else AccountChange.TOKEN_REVOKED, instance.user, gone)
 
 
-def note_use(token: AuthToken) -> None:
+def note_use(token: AuthToken, last_used: datetime | None) -> None:
     """Keep the hour in which the token is used. If the database is busy, the next request will."""
     hour = timezone.now().replace(minute=0, second=0, microsecond=0)
+    if last_used and last_used >= hour:
+        return
     outdated = TokenNote.objects.filter(Q(last_used=None) | Q(last_used__lt=hour), token=token)
-    if outdated.exists():
-        try:
-            with without_waiting():
-                outdated.update(last_used=hour)
-        except OperationalError as error:
-            logger.info("The use of a token can't be noted now: %s", error)
+    try:
+        with without_waiting():
+            outdated.update(last_used=hour)
+    except OperationalError as error:
+        logger.info("The use of a token can't be noted now: %s", error)
 
 
 @contextmanager

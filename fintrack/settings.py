@@ -179,7 +179,7 @@ MAX_BODY = 12 * 2**20  # bytes of a request's body
 # After too many wrong passwords for one name from one address, sign-in is locked for that pair.
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
-    "django.contrib.auth.backends.ModelBackend",
+    "fintrack.identity.Backend",
 ]
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_FAILURE_LIMIT = 5

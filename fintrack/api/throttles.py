@@ -1,6 +1,7 @@
 """How often a program may ask, and a person may try a password."""
 
 import logging
+from contextlib import suppress
 from typing import Any
 
 from rest_framework.request import Request
@@ -35,13 +36,17 @@ class Throttle(SimpleRateThrottle):
         now = self.timer()
         self.rest = self.duration - now % self.duration
         try:
-            key = f"{self.get_cache_key(request, view)}:{int(now // self.duration)}"
-            self.cache.add(key, 0, timeout=self.duration)
-            self.count = self.cache.incr(key)
+            self.count = self.counted(f"{self.get_cache_key(request, view)}:{int(now // self.duration)}")
             return self.count <= self.num_requests
         except Exception as error:  # whatever a driver raises
             logger.warning("Requests can't be counted: %r", error)
             return True
+
+    def counted(self, key: str) -> int:
+        """How many there were with this one: one round trip, but for the first."""
+        with suppress(ValueError):  # there is nothing to add to
+            return self.cache.incr(key)
+        return 1 if self.cache.add(key, 1, timeout=self.duration) else self.cache.incr(key)
 
     def is_first_refusal(self) -> bool:
         """Of those until counting begins anew."""
