@@ -1,6 +1,8 @@
 """What all reports share: one API, one page, one way to download; and the page of all listings."""
 
 import hashlib
+import json
+from base64 import b64decode, b64encode
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
@@ -9,19 +11,21 @@ from django import forms
 from django.contrib.auth.mixins import PermissionRequiredMixin
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.middleware.gzip import re_accepts_gzip
 from django.shortcuts import render
 from django.utils.cache import get_conditional_response, patch_vary_headers
+from django.utils.translation import get_language
 from django.views.generic import View
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from credits.book.reading import in_batches, snapshot
 from fintrack.access import MayReadBook
-from fintrack.api.problems import Refused, of_api
+from fintrack.api.problems import Busy, Refused, of_api
+from fintrack.api.tags import even_gzip
 
-from .cache import TRIES, Answer, get_or_compute, is_current, stamp_held
+from .cache import TRIES, Answer, Question, get_or_compute, is_current, stamp_held
 from .downloads import DOWNLOADS, TYPES, csv_download
 from .listing import Listing
 from .params import CSV, JSON, XLSX, ReportParams
@@ -30,38 +34,68 @@ from .schema import ReportSchema
 
 
 class ReportView:
-    """From a form to an answer: shown as the view shows it, or downloaded."""
+    """From a form to an answer."""
 
     report: Report = None  # type: ignore[assignment]  # of each route
-    etag = True  # what is shown depends on the rows alone
 
-    def respond(self, request: Any, form: ReportParams) -> HttpResponseBase:
-        """Raises Refused, and what computing raises."""
-        params = form.checked()
-        kind = params.pop("format")
-        kind = kind if kind in DOWNLOADS else ""
-        answer = get_or_compute(self.report, params)
-        etag = None
-        if answer.key and (kind or self.etag):
-            etag = f'"{hashlib.sha256(f"{answer.key} {kind}".encode()).hexdigest()[:32]}"'
-        response: HttpResponseBase | None = get_conditional_response(request, etag=etag)
-        if response is not None and response.status_code == HTTPStatus.PRECONDITION_FAILED:
-            response = of_api(request, HTTPStatus.PRECONDITION_FAILED) or response
-        if response is None and kind:
-            response = DOWNLOADS[kind](self.report, answer.rows, params)
-        elif response is None:
-            response = self.render_answer(request, form, params, answer)
-        if etag and response.status_code < 400:
-            response["ETag"] = etag
-        response["Cache-Control"] = "private, no-cache"
-        response["X-Cache"] = "hit" if answer.hit else "miss"
-        patch_vary_headers(response, ["Authorization", "Cookie"])
+    def send(self, request: Any, params: dict[str, Any], kind: str) -> HttpResponseBase:
+        """The answer as JSON or as a file, in the bytes that are kept. A 304 takes no more than the key.
+
+        Raises Refused, Busy, and what computing raises.
+        """
+        question = Question(self.report, params)
+        tag = tag_of(question.key, kind)
+        if tag and tag.strip('"') in request.headers.get("If-None-Match", ""):
+            unchanged = get_conditional_response(request, etag=tag)
+            if unchanged is not None:
+                return finished(request, unchanged, tag, hit=True)
+        packed = "gzip" if re_accepts_gzip.search(request.headers.get("Accept-Encoding", "")) else ""
+        name = f"{kind}:{get_language()}:{packed}"
+        if text := question.form(name):
+            headers, content = json.loads(text)
+            response, hit = HttpResponse(b64decode(content), headers=headers), True
+        else:
+            answer = question.answer()
+            response, hit = self.made(request, params, kind, answer), answer.hit
+            content = b64encode(response.content).decode()
+            question.keep(name, json.dumps([dict(response.items()), content]), answer.key)
+            tag = tag_of(answer.key, kind)
+        sent = get_conditional_response(request, etag=tag, response=response) or response
+        return finished(request, sent, tag, hit)
+
+    def made(self, request: Any, params: dict[str, Any], kind: str, answer: Answer) -> HttpResponse:
+        """Packed where the request takes that: nothing in it is a secret of its reader."""
+        if kind == JSON:
+            rows = JSONRenderer().render([asdict(row) for row in answer.rows])
+            response = HttpResponse(rows, content_type=JSONRenderer.media_type)
+        else:
+            file = DOWNLOADS[kind](self.report, answer.rows, params)
+            response = HttpResponse(file.getvalue(), headers=dict(file.items()))
+        even_gzip(request, response)
         return response
 
-    def render_answer(
-        self, request: Any, form: ReportParams, params: dict[str, Any], answer: Answer
-    ) -> HttpResponseBase:
-        raise NotImplementedError
+
+def tag_of(key: str | None, kind: str) -> str | None:
+    """The ETag of one form of the answer; the key stays unknown to clients."""
+    if key is None:
+        return None
+    return f'"{hashlib.sha256(f"{key} {kind} {get_language()}".encode()).hexdigest()[:32]}"'
+
+
+def finished(request: Any, response: HttpResponseBase, tag: str | None, hit: bool) -> HttpResponseBase:
+    if response.status_code == HTTPStatus.PRECONDITION_FAILED:
+        response = of_api(request, HTTPStatus.PRECONDITION_FAILED) or response
+    elif tag:
+        response["ETag"] = f"W/{tag}" if response.has_header("Content-Encoding") else tag
+    return with_manners(response, hit)
+
+
+def with_manners(response: HttpResponseBase, hit: bool) -> HttpResponseBase:
+    """With the headers of every answer that has figures."""
+    response["Cache-Control"] = "private, no-cache"
+    response["X-Cache"] = "hit" if hit else "miss"
+    patch_vary_headers(response, ["Authorization", "Cookie"])
+    return response
 
 
 class CSVRenderer(BaseRenderer):
@@ -82,7 +116,8 @@ class ReportAPI(ReportView, APIView):
         data = request.query_params.copy()
         data.update(path)
         data.setdefault("format", request.accepted_renderer.format)
-        return self.respond(request, self.form(data))
+        params = self.form(data).checked()
+        return self.send(request, params, params.pop("format"))
 
     def form(self, data: Any) -> ReportParams:
         form = self.report.params(data)
@@ -93,20 +128,12 @@ class ReportAPI(ReportView, APIView):
         )
         return form
 
-    def render_answer(
-        self, request: Request, form: ReportParams, params: dict[str, Any], answer: Answer
-    ) -> Response:
-        # `?format=json` counts for more than what Accept says.
-        request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
-        return Response([asdict(row) for row in answer.rows])
-
 
 class Page(PermissionRequiredMixin, View):
     permission_required = MayReadBook.permissions
 
 
 class ReportPage(ReportView, Page):
-    etag = False  # a page also shows whose it is
     asks = True  # without parameters it asks for them, rather than answer for none
 
     def get(self, request: HttpRequest, **path: Any) -> HttpResponseBase:
@@ -116,16 +143,22 @@ class ReportPage(ReportView, Page):
         if not form.is_bound:
             return self.render_page(request, form)
         try:
-            return self.respond(request, form)
+            params = form.checked()
+            kind = params.pop("format")
+            return self.send(request, params, kind) if kind else self.respond(request, form, params)
         except Refused as refused:
             if form.is_valid():
                 for error in refused.errors:
                     form.add_error(None, error["expected"])
             return self.render_page(request, form, status=refused.status_code)
+        except Busy as busy:
+            response = render(request, "503.html", status=busy.status_code)
+            response["Retry-After"] = busy.wait
+            return response
 
-    def render_answer(
-        self, request: HttpRequest, form: ReportParams, params: dict[str, Any], answer: Answer
-    ) -> HttpResponse:
+    def respond(self, request: HttpRequest, form: ReportParams, params: dict[str, Any]) -> HttpResponseBase:
+        """A page has no ETag: it also shows whose it is."""
+        answer = get_or_compute(self.report, params)
         # What is shown together belongs to one state of the book.
         for _try in range(TRIES):
             beside = self.report.page_context(answer.rows, **params)
@@ -136,9 +169,10 @@ class ReportPage(ReportView, Page):
             with stamp_held():
                 answer = get_or_compute(self.report, params)
                 beside = self.report.page_context(answer.rows, **params)
-        return self.render_page(
+        response = self.render_page(
             request, form, rows=answer.rows, totals=self.report.totals(answer.rows), **beside
         )
+        return with_manners(response, answer.hit)
 
     def render_page(
         self, request: HttpRequest, form: ReportParams, status: int = 200, **context: Any

@@ -106,9 +106,10 @@ class TestSending:
         assert gzip.decompress(packed.content) == plain.content
         assert "Accept-Encoding" in packed["Vary"]
 
-    def test_csv_is_streamed_with_gzip_too(self, book, analyst):
-        plain = b"".join(analyst.get(f"{YEAR}&format=csv").streaming_content)
-        packed = analyst.get(f"{YEAR}&format=csv", headers={"accept-encoding": "gzip"})
+    def test_csv_of_a_list_is_streamed_through_gzip_too(self, book, analyst):
+        address = "/reports/payments/?format=csv"
+        plain = b"".join(analyst.get(address).streaming_content)
+        packed = analyst.get(address, headers={"accept-encoding": "gzip"})
         assert packed.streaming
         assert gzip.decompress(b"".join(packed.streaming_content)) == plain
 
@@ -397,7 +398,7 @@ class TestThrottles:
 
         rates(settings, account="1/min", stranger="1/min")
         client = with_token(ANALYST)
-        monkeypatch.setattr(Throttle.cache, "add", fail)
+        monkeypatch.setattr(Throttle.cache, "incr", fail)
         assert [client.get("/api/v1/payments").status_code for _ in range(3)] == [200] * 3
         assert [APIClient().get("/api/v1/payments").status_code for _ in range(3)] == [401] * 3
         assert caplog.messages.count("Requests can't be counted: ConnectionError()") == 6
@@ -406,6 +407,17 @@ class TestThrottles:
         rates(settings, account="1/min")
         monkeypatch.setattr(Throttle.cache, "add", lambda *args, **kwargs: cache.clear())
         assert with_token(ANALYST).get(YEAR).status_code == 200
+
+    def test_of_two_first_requests_both_are_counted(self, book, settings, monkeypatch):
+        rates(settings, account="1/min")
+        add = cache.add
+
+        def add_after_another(key, *args, **kwargs):
+            assert add(key, 1)
+            return add(key, *args, **kwargs)
+
+        monkeypatch.setattr(Throttle.cache, "add", add_after_another)
+        assert with_token(ANALYST).get("/api/v1/payments").status_code == 429
 
 
 def lines_of(caplog):

@@ -89,6 +89,14 @@ class Conflict(Refused):
         self.kind = kind
 
 
+class Busy(APIException):
+    """503: too many requests wait already for what takes long to compute."""
+
+    status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    default_detail = _("This takes long to compute, and others wait for it already. Ask again later.")
+    wait = 5  # seconds, for Retry-After
+
+
 class TooLarge(APIException):
     status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     default_detail = _("The request is larger than %d bytes.") % MAX_JSON

@@ -14,7 +14,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework.serializers import ModelSerializer
 
 from .lists import AmountFilter, DayFilter, IdFilter, TextFilter
-from .problems import CONFLICTS, MAX_FAULTS, MAX_JSON, PROBLEM, TooLarge, problem_of
+from .problems import CONFLICTS, MAX_FAULTS, MAX_JSON, PROBLEM, Busy, TooLarge, problem_of
 from .tags import CONDITIONAL, Unmatched
 
 # The summary and description of each action on a table.
@@ -94,6 +94,7 @@ DETAILS = {
     415: 'Unsupported media type "text/plain" in request.',
     429: "Request was throttled. Expected available in 12 seconds.",
     500: HTTPStatus.INTERNAL_SERVER_ERROR.description,
+    503: str(Busy.default_detail),
 }
 REQUEST_ID = {
     "schema": {"type": "string"},
@@ -123,6 +124,13 @@ HEADERS = {
             "schema": {"type": "integer", "minimum": 1},
             "required": True,
             "description": "Seconds to wait before the next request.",
+        }
+    },
+    503: {
+        "Retry-After": {
+            "schema": {"type": "integer", "minimum": 1},
+            "required": True,
+            "description": "Seconds after which to ask again.",
         }
     },
 }
@@ -326,6 +334,8 @@ def statuses(path: str, method: str, operation: dict[str, Any]) -> list[int]:
         found.append(304)
     if "requestBody" in operation:
         found += [413, 415]
+    if "reports" in operation["tags"]:
+        found.append(503)
     return found
 
 
