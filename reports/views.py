@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import re_accepts_gzip
 from django.shortcuts import render
+from django.utils import timezone
 from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.utils.translation import get_language
 from django.views.generic import View
@@ -157,8 +158,12 @@ class ReportPage(ReportView, Page):
             return response
 
     def respond(self, request: HttpRequest, form: ReportParams, params: dict[str, Any]) -> HttpResponseBase:
-        """A page has no ETag: it also shows whose it is."""
-        answer = get_or_compute(self.report, params)
+        """The page. It has no ETag: it also shows whose it is."""
+        question = Question(self.report, params)
+        name = f"page:{get_language()}:{timezone.localdate()}"  # today may be in page_context()
+        if text := question.form(name):
+            return with_manners(self.render_page(request, form, pieces=json.loads(text)), hit=True)
+        answer = question.answer()
         # What is shown together belongs to one state of the book.
         for _try in range(TRIES):
             beside = self.report.page_context(answer.rows, **params)
@@ -169,9 +174,10 @@ class ReportPage(ReportView, Page):
             with stamp_held():
                 answer = get_or_compute(self.report, params)
                 beside = self.report.page_context(answer.rows, **params)
-        response = self.render_page(
-            request, form, rows=answer.rows, totals=self.report.totals(answer.rows), **beside
-        )
+        pieces: dict[str, str] = {}
+        shown = {"rows": answer.rows, "totals": self.report.totals(answer.rows), **beside}
+        response = self.render_page(request, form, pieces=pieces, **shown)
+        question.keep(name, json.dumps(pieces), answer.key)
         return with_manners(response, answer.hit)
 
     def render_page(

@@ -1,0 +1,32 @@
+"""Pieces of a page that depend on the report's answer alone: rendered once, for all readers."""
+
+from typing import Any
+
+from django import template
+from django.template.base import FilterExpression, NodeList, Parser, Token
+from django.utils.safestring import mark_safe
+
+register = template.Library()
+
+
+class KeptNode(template.Node):
+    def __init__(self, name: FilterExpression, nodes: NodeList) -> None:
+        self.name, self.nodelist = name, nodes
+
+    def render(self, context: Any) -> str:
+        pieces = context.get("pieces")
+        if pieces is None:  # a page without an answer
+            return self.nodelist.render(context)
+        name = self.name.resolve(context)
+        if name not in pieces:
+            pieces[name] = self.nodelist.render(context)
+        return mark_safe(pieces[name])  # noqa: S308  # the template has escaped it
+
+
+@register.tag
+def kept(parser: Parser, token: Token) -> KeptNode:
+    """{% kept "name" %} … {% endkept %}: nothing in there may depend on the reader, the form or the address."""
+    _tag, name = token.split_contents()
+    nodes = parser.parse(["endkept"])
+    parser.delete_first_token()
+    return KeptNode(parser.compile_filter(name), nodes)
