@@ -2,9 +2,13 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+from csp.constants import HEADER
+from csp.middleware import CSPMiddleware
+from csp.utils import build_policy
 from django.apps import AppConfig
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
@@ -93,10 +97,10 @@ def limit_body(
     def middleware(request: HttpRequest) -> HttpResponseBase:
         length = request.META.get("CONTENT_LENGTH") or "0"
         if (
-            request.path_info.startswith(reverse("admin:index"))
-            and length.isascii()
+            length.isascii()
             and length.isdigit()
             and int(length) > settings.MAX_BODY
+            and request.path_info.startswith(reverse("admin:index"))
         ):
             text = (
                 f"Expected at most {settings.MAX_BODY // 2**20} MB. manage.py load_data takes larger files."
@@ -105,6 +109,20 @@ def limit_body(
         return get_response(request)
 
     return middleware
+
+
+class Policy(CSPMiddleware):
+    """django-csp's; the policy that most answers have is written once."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        if settings.DEBUG or any(name.startswith("_csp") for name in (*vars(response), *vars(request))):
+            return super().process_response(request, response)  # a view has a policy of its own
+        response.headers.setdefault(HEADER, self.usual)
+        return response
+
+    @cached_property
+    def usual(self) -> str:
+        return build_policy()
 
 
 class SignedIn(LoginRequiredMiddleware):

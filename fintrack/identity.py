@@ -1,4 +1,4 @@
-"""Who sends a request: the account of a session or of a token, with its permissions, in one query.
+"""Who sends a request: a session, an account, a token. Each is one query, permissions included.
 
 Nothing is remembered between requests: a role, a token or a password that is taken away is gone at once.
 """
@@ -11,6 +11,8 @@ from typing import Any
 
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import Permission, User
+from django.contrib.sessions.backends import db
+from django.contrib.sessions.models import Session
 from django.db import connection
 from django.db.models import F, Func, OuterRef, QuerySet, Subquery, TextField, Value
 from django.db.models.functions import Concat
@@ -100,3 +102,21 @@ class Backend(ModelBackend):
     def get_user(self, user_id: Any) -> User | None:
         account = next(map(account_from, by_id().rows(user_id)), None)
         return account if account and self.user_can_authenticate(account) else None
+
+
+@cache
+def by_session_key() -> Prepared:
+    rows = Session.objects.filter(session_key=KEY)
+    return Prepared(rows.values_list("session_data", "expire_date"), parameter=KEY)
+
+
+class SessionStore(db.SessionStore):
+    """Django's, with the SQL written once."""
+
+    def _get_session_from_db(self) -> Session | None:
+        key = self.session_key or ""
+        for data, expires in by_session_key().rows(key):
+            if expires > timezone.now():
+                return Session(session_key=key, session_data=data, expire_date=expires)
+        self._session_key = None
+        return None

@@ -85,7 +85,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "fintrack.api.tags.GZip",  # random padding hides the length of a page (BREACH)
-    "csp.middleware.CSPMiddleware",
+    "fintrack.access.Policy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -173,6 +173,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
+SESSION_ENGINE = "fintrack.identity"
 SESSION_COOKIE_AGE = 12 * 60 * 60  # a working day
 MAX_BODY = 12 * 2**20  # bytes of a request's body
 

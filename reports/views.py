@@ -4,12 +4,14 @@ import hashlib
 import json
 from base64 import b64decode, b64encode
 from dataclasses import asdict
+from datetime import date
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
 from django import forms
 from django.contrib.auth.mixins import PermissionRequiredMixin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import re_accepts_gzip
 from django.shortcuts import render
@@ -114,20 +116,38 @@ class ReportAPI(ReportView, APIView):
     schema = ReportSchema()
 
     def get(self, request: Request, **path: Any) -> HttpResponseBase:
-        data = request.query_params.copy()
-        data.update(path)
-        data.setdefault("format", request.accepted_renderer.format)
-        params = self.form(data).checked()
+        query = request.META["QUERY_STRING"]
+        kind = request.accepted_renderer.format
+        params = dict(checked(self.report.params, query, tuple(path.items()), kind, timezone.localdate()))
         return self.send(request, params, params.pop("format"))
 
     def form(self, data: Any) -> ReportParams:
-        form = self.report.params(data)
-        form.strict = True
-        kinds = [JSON, *DOWNLOADS]
-        form.fields["format"] = forms.ChoiceField(
-            choices=[(kind, kind) for kind in kinds], help_text="json, csv or xlsx"
-        )
-        return form
+        return strict(self.report.params, data)
+
+
+@lru_cache(maxsize=1000)
+def checked(
+    form: type[ReportParams], query: str, path: tuple[tuple[str, str], ...], kind: str, today: date
+) -> dict[str, Any]:
+    """The parameters of a request. They are remembered, for the same question is asked often.
+
+    They depend on nothing else: today may be among them. Raises Refused.
+    """
+    data = QueryDict(query.encode("latin-1"), mutable=True)  # WSGI's text is bytes
+    data.update(dict(path))
+    data.setdefault("format", kind)
+    return strict(form, data).checked()
+
+
+def strict(form: type[ReportParams], data: Any) -> ReportParams:
+    """The form as programs are held to it, with every format."""
+    made = form(data)
+    made.strict = True
+    kinds = [JSON, *DOWNLOADS]
+    made.fields["format"] = forms.ChoiceField(
+        choices=[(kind, kind) for kind in kinds], help_text="json, csv or xlsx"
+    )
+    return made
 
 
 class Page(PermissionRequiredMixin, View):

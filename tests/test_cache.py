@@ -25,13 +25,14 @@ from hypothesis import settings as search
 from hypothesis import strategies as st
 
 from credits.models import Credit, Dictionary, Payment
-from fintrack.access import ANALYST
+from fintrack.access import ANALYST, EDITOR
 from fintrack.api.problems import Busy
 from fintrack.management.commands.api_token import token_for
 from reports import cache as reports_cache
 from reports import plans_performance, urls, user_credits, year_performance
 from reports.cache import Question, get_or_compute, key_of
 from reports.models import DataStamp
+from reports.report import Report
 
 from . import builders, services
 
@@ -187,6 +188,86 @@ def test_each_part_of_the_key_makes_a_different_key():
     }
     assert len(keys) == 5
     assert key_of(report, dict(reversed(params.items())), "stamp") in keys
+
+
+# Forms of an answer
+
+FORMS = ["", "&format=csv", "&format=xlsx"]
+PAGE = "/reports/year-performance/?year=2021"
+PAGES = [
+    "/",
+    "/?check_date=2021-06-15",
+    "/reports/year-performance/?year=2021",
+    "/reports/year-on-year/?year=2021",
+    "/reports/month/?month=2021-06",
+    "/reports/plans-performance/?check_date=2021-06-15",
+    "/reports/user-credits/?user_id={borrower}",
+    "/reports/borrowers/{borrower}/",
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_bytes_and_headers_are_the_same_made_and_kept(ask, form, encoding):
+    address = f"/year_performance?year=2021{form}"
+    made, kept = (ask(address, **{"Accept-Encoding": encoding}) for _number in range(2))
+    assert (made["X-Cache"], kept["X-Cache"]) == ("miss", "hit")
+    assert made.content == kept.content
+    ignored = {"X-Cache": "", "X-Request-ID": ""}
+    assert {**made.headers, **ignored} == {**kept.headers, **ignored}
+    assert kept.get("Content-Encoding", "identity") == encoding
+    assert kept["ETag"].startswith("W/") == (encoding == "gzip")
+    assert {"Accept", "Accept-Encoding", "Authorization", "Cookie"} <= set(kept["Vary"].split(", "))
+
+
+def test_a_kept_answer_is_neither_computed_nor_read_into_rows(ask, monkeypatch):
+    first = ask("/year_performance?year=2021")
+    monkeypatch.setattr(Report, "loaded", None)
+    assert ask("/year_performance?year=2021").content == first.content
+
+
+def test_a_304_takes_no_look_into_the_cache(ask):
+    etag = ask("/year_performance?year=2021")["ETag"]
+    cache.clear()
+    assert ask("/year_performance?year=2021", **{"If-None-Match": etag}).status_code == 304
+    assert ask("/year_performance?year=2021")["X-Cache"] == "miss"
+
+
+def test_any_etag_is_not_that_of_an_unknown_borrower(ask):
+    assert ask("/user_credits/404404", **{"If-None-Match": "*"}).status_code == 404
+
+
+def without_secret(response) -> str:
+    return re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", response.content.decode())
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_a_kept_page_is_what_its_reader_would_see_without_the_cache(book, client_as, address):
+    address = address.format(borrower=book.borrower_id)
+    analyst, editor = client_as(ANALYST), client_as(EDITOR)
+    assert editor.get(address).status_code == 200  # fills the cache
+    kept = analyst.get(address)
+    cache.clear()
+    made = analyst.get(address)
+    assert (kept["X-Cache"], made["X-Cache"]) == ("hit", "miss")
+    assert without_secret(kept) == without_secret(made)
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_a_kept_page_takes_the_sign_in_and_the_stamp(ask, address):
+    ask(address)
+    with CaptureQueriesContext(connection) as captured:
+        assert ask(address).status_code == 200
+    assert tables(captured) == SESSION + STAMP
+
+
+def test_a_page_of_another_day_is_made_anew(ask):
+    """It may say how far the book has come today."""
+    address = "/reports/month/?month=2021-06"
+    with time_machine.travel("2021-06-05 12:00 +0300"):
+        early = ask(address)
+    with time_machine.travel("2021-06-25 12:00 +0300"):
+        assert without_secret(ask(address)) != without_secret(early)
 
 
 # ETag and headers
@@ -462,6 +543,22 @@ def test_when_all_seats_are_taken_by_what_is_slow_others_are_refused_at_once(boo
     held.go.set()
     thread.join()
     assert not year(1999).hit
+
+
+def test_busy_is_503_with_retry_after_for_programs_and_people(ask, monkeypatch):
+    monkeypatch.setattr(reports_cache, "SEATS", 1)
+    monkeypatch.setattr(reports_cache, "QUICK", 0)
+    held = Held()
+    thread, _first = aside(held.ask)
+    assert held.started.wait(20)
+    answers = [ask(address) for address in ("/year_performance?year=1999", PAGE, f"{PAGE}&format=csv")]
+    held.go.set()
+    thread.join()
+    assert {(answer.status_code, answer["Retry-After"]) for answer in answers} == {(503, "5")}
+    kinds = [answer["Content-Type"].split(";")[0] for answer in answers]
+    assert kinds == ["application/problem+json", "text/html", "text/html"]
+    assert answers[0].json()["title"] == "Service Unavailable"
+    assert "Reload this page" in answers[1].content.decode()
 
 
 def test_when_all_seats_are_taken_by_what_is_quick_others_wait_for_one(book, monkeypatch):

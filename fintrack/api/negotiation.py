@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import lru_cache
 
 from django.http.request import MediaType
 from rest_framework.exceptions import NotAcceptable
@@ -16,17 +17,23 @@ class Negotiation(DefaultContentNegotiation):
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
-        ranges = []
-        for token in self.get_accept_list(request):
-            with suppress(ValueError):  # a parameter can't be decoded
-                ranges.append(MediaType(token))
-        ranges.sort(key=lambda each: each.specificity, reverse=True)
-        none = MediaType("*/*;q=0")
-        found = [
-            (renderer, next((each for each in ranges if each.match(renderer.media_type)), none))
-            for renderer in renderers
-        ]
-        renderer, accepted = max(found, key=lambda pair: (pair[1].quality, pair[1].specificity))
-        if not accepted.quality:
-            raise NotAcceptable
-        return renderer, str(accepted) if accepted.specificity > 1 else renderer.media_type
+        there = list(renderers)
+        accept = tuple(self.get_accept_list(request))
+        number, media_type = preferred(accept, tuple(renderer.media_type for renderer in there))
+        return there[number], media_type
+
+
+@lru_cache(maxsize=500)
+def preferred(accept: tuple[str, ...], media_types: tuple[str, ...]) -> tuple[int, str]:
+    """The number of the media type that a client prefers, and what it calls it. Raises NotAcceptable."""
+    ranges = []
+    for token in accept:
+        with suppress(ValueError):  # a parameter can't be decoded
+            ranges.append(MediaType(token))
+    ranges.sort(key=lambda each: each.specificity, reverse=True)
+    none = MediaType("*/*;q=0")
+    found = [next((each for each in ranges if each.match(kind)), none) for kind in media_types]
+    number, accepted = max(enumerate(found), key=lambda pair: (pair[1].quality, pair[1].specificity))
+    if not accepted.quality:
+        raise NotAcceptable
+    return number, str(accepted) if accepted.specificity > 1 else media_types[number]

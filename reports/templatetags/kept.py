@@ -25,7 +25,7 @@ class KeptNode(template.Node):
 
 @register.tag
 def kept(parser: Parser, token: Token) -> KeptNode:
-    """{% kept "name" %} … {% endkept %}: nothing in there may depend on the reader, the form or the address."""
+    """{% kept "name" %} … {% endkept %}: nothing in it may depend on the reader or the request."""
     _tag, name = token.split_contents()
     nodes = parser.parse(["endkept"])
     parser.delete_first_token()
