@@ -116,7 +116,7 @@ class ReportAPI(ReportView, APIView):
     schema = ReportSchema()
 
     def get(self, request: Request, **path: Any) -> HttpResponseBase:
-        query = request.META["QUERY_STRING"]
+        query = request.META.get("QUERY_STRING", "")
         kind = request.accepted_renderer.format
         params = dict(checked(self.report.params, query, tuple(path.items()), kind, timezone.localdate()))
         return self.send(request, params, params.pop("format"))

@@ -19,6 +19,7 @@ from rest_framework.test import APIClient
 from credits.book.trail import Change, Load, RowsAtFault
 from credits.models import Dictionary, Payment
 from fintrack.access import ADMINISTRATOR, ANALYST, EDITOR, client_address
+from fintrack.identity import COLUMNS, Backend
 from fintrack.models import AccountChange, FailedSignIn, SignInFailure
 from plans.models import Plan
 from reports import urls as reports_urls
@@ -515,6 +516,51 @@ def test_token_of_an_inactive_account_is_401():
     token = token_of(ANALYST)
     User.objects.update(is_active=False)
     assert status(f"Token {token}") == 401
+
+
+@pytest.mark.parametrize("way", ["token", "session"])
+def test_what_an_account_may_do_holds_from_the_next_request_on(way):
+    account, client = builders.account(ANALYST), APIClient()
+    if way == "token":
+        client.credentials(
+            HTTP_AUTHORIZATION=f"Token {AuthToken.objects.create(account, timedelta(days=1))[1]}"
+        )
+    else:
+        client.force_login(account)
+
+    def answer() -> int:
+        return client.get(YEAR).status_code
+
+    assert answer() == 200
+    account.groups.clear()
+    assert answer() == 403
+    account.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    assert answer() == 200
+    account.user_permissions.clear()
+    account.is_superuser = True
+    account.save()
+    assert answer() == 200
+    account.is_active = False
+    account.save()
+    assert answer() == 401
+    account.is_active = True
+    account.save()
+    assert answer() == 200
+    if way == "token":
+        AuthToken.objects.all().delete()
+    else:
+        account.set_password("another one")
+        account.save()
+    assert answer() == 401
+
+
+def test_account_of_a_request_is_whole():
+    account = builders.account(EDITOR, first_name="Anna", email="anna@example.com")
+    account = User.objects.get(pk=account.pk)
+    known = Backend().get_user(account.pk)
+    assert vars(known).items() >= {column: getattr(account, column) for column in COLUMNS}.items()
+    assert known.get_all_permissions() == account.get_all_permissions()
+    assert len(known.get_all_permissions()) > 5
 
 
 def test_token_is_stored_hashed():
