@@ -94,7 +94,7 @@ def editor() -> tuple[str, str]:
     call_command("api_token", "bench", role="editor", stdout=printed)
     client = Client()
     client.force_login(
-        get_user_model().objects.get(username="bench"), "django.contrib.auth.backends.ModelBackend"
+        get_user_model().objects.get(username="bench"), "fintrack.identity.Backend"
     )
     return printed.getvalue().strip(), client.cookies["sessionid"].value
 
