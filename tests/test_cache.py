@@ -530,6 +530,15 @@ def test_claim_of_a_process_that_was_killed_delays_an_answer_until_it_expires(bo
     assert year().hit
 
 
+def test_web_server_has_one_thread_more_than_there_are_seats():
+    threads = reports_cache.SEATS + 1
+    for name, setting in (
+        ("Makefile", f"--blocking-threads {threads} "),
+        ("Dockerfile", f"GRANIAN_BLOCKING_THREADS={threads} "),
+    ):
+        assert setting in (project.BASE_DIR / name).read_text()
+
+
 def test_when_all_seats_are_taken_by_what_is_slow_others_are_refused_at_once(book, monkeypatch):
     monkeypatch.setattr(reports_cache, "SEATS", 1)
     held = Held()
