@@ -166,6 +166,13 @@ def test_the_database_accepts_minimal_values(build):
 
 
 @pytest.mark.parametrize(("name", "build", "wrong"), CHECKS)
+def test_full_clean_knows_each_check_without_a_query(name, build, wrong):
+    with CaptureQueriesContext(connection) as queries, pytest.raises(ValidationError):
+        build(**wrong).full_clean()
+    assert not [query["sql"] for query in queries if "_check" in query["sql"]]
+
+
+@pytest.mark.parametrize(("name", "build", "wrong"), CHECKS)
 def test_the_database_refuses_invalid_new_rows(name, build, wrong):
     row = build(**wrong)
     with pytest.raises(IntegrityError, match=name), transaction.atomic():

@@ -64,15 +64,15 @@ class RelatedId(serializers.PrimaryKeyRelatedField):
     def to_internal_value(self, data: Any) -> Any:
         if type(data) is not int:
             self.fail("incorrect_type")
-        if self.known is None:
-            return super().to_internal_value(data)
-        if data not in self.known:
+        known = self.held({data}) if self.known is None else self.known
+        if data not in known:
             self.fail("does_not_exist")
-        return self.known[data]
+        return known[data]
 
-    def look_up(self, ids: set[Any]) -> None:
+    def held(self, ids: set[Any]) -> dict[int, Model]:
+        """{id: row} of those that are there, which nobody changes until the transaction ends."""
         rows: Any = self.get_queryset()
-        self.known = rows.held([pk for pk in ids if type(pk) is int and 0 < pk <= MAX_ID])
+        return rows.held([pk for pk in ids if type(pk) is int and 0 < pk <= MAX_ID])
 
 
 class Amount(serializers.DecimalField):
@@ -147,7 +147,7 @@ class BulkSerializer(serializers.ListSerializer):
             rows = [row for row in data if isinstance(row, dict)]
             for name, field in self.child.fields.items():
                 if isinstance(field, RelatedId):
-                    field.look_up({row.get(name) for row in rows if isinstance(row.get(name), int)})
+                    field.known = field.held({row.get(name) for row in rows if isinstance(row.get(name), int)})
         return super().to_internal_value(data)
 
     def create(self, validated_data: list[dict[str, Any]]) -> list[Model]:
@@ -190,14 +190,15 @@ class BookSerializer(serializers.ModelSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         item = copy(self.instance) if isinstance(self.instance, Model) else self.Meta.model()
+        related = {name: field for name, field in self.fields.items() if isinstance(field, RelatedId)}
         for name, value in attrs.items():
             setattr(item, name, value)
+        for name in related.keys() - attrs.keys():  # PATCH; the others were looked up as they were read
+            setattr(item, name, related[name].to_internal_value(related[name].get_attribute(item).pk))
         try:
-            if self.parent is None:
-                item.full_clean()
-            else:  # without a query for each row: what it refers to is known
-                related = [name for name, field in self.fields.items() if isinstance(field, RelatedId)]
-                item.full_clean(exclude=related, validate_unique=False, validate_constraints=False)
+            # What it refers to is there; in a list, nothing is looked up for each row.
+            alone = self.parent is None
+            item.full_clean(exclude=related, validate_unique=alone, validate_constraints=alone)
         except ModelValidationError as error:
             faults: Any = get_error_detail(error)
             own = faults.pop(NON_FIELD_ERRORS, [])

@@ -43,6 +43,14 @@ def given_values(row: models.Model) -> Values:
     return values
 
 
+def is_exact(row: models.Model, given: Values) -> bool:
+    """Whether the database neither computes nor rounds a value of the row."""
+    return all(
+        value == getattr(row, name) and not hasattr(value, "resolve_expression")
+        for name, value in given.items()
+    )
+
+
 def changed_rows(before: dict[Any, Values], after: dict[Any, Values]) -> list[ChangedRow]:
     """The rows of both, by pk: in `after` alone a row is new, in `before` alone it is gone."""
     return [(pk, before.get(pk), after.get(pk)) for pk in before | after]
