@@ -131,15 +131,15 @@ class PaymentResource(BookResource):
         self.added: dict[tuple[int, int], Decimal] = defaultdict(Decimal)  # by the rows so far
 
     def check(self, batch: Batch) -> None:
-        known = batch.known(Credit, "credit_id", "credit_id")
+        issued = batch.known(Credit, "credit_id", "credit_id", "issuance_date")
         kinds = batch.known(Dictionary, "type_id", "type_id")
         for number, item in batch.having("credit_id"):
-            if item.credit_id not in known:
+            if item.credit_id not in issued:
                 batch.refuse(number, "credit_id", _("the id of a credit"), "does_not_exist")
-            elif not (credit := known[item.credit_id]):
+            elif not (day := issued[item.credit_id]):
                 batch.leave_out(number)
-            elif item.payment_date and item.payment_date < credit.issuance_date:
-                expected = _("the credit's issuance date, %(day)s, or later") % {"day": credit.issuance_date}
+            elif item.payment_date and item.payment_date < day:
+                expected = _("the credit's issuance date, %(day)s, or later") % {"day": day}
                 batch.refuse(number, "payment_date", expected, "too_early")
         for number, item in batch.having("type_id"):
             if not kinds.get(item.type_id):

@@ -1,6 +1,7 @@
 """The API of the book's tables: reading, filters, pages, writing, and bulk payments."""
 
 import json
+import re
 from base64 import urlsafe_b64encode
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -425,6 +426,25 @@ class TestWriting:
             assert response.json()["type"] == f"urn:fintrack:conflict:{kind}"
         assert Credit.objects.count() == 3
         assert Dictionary.objects.count() == 4
+
+    def test_a_payment_is_stored_by_few_statements(self, book, editor):
+        payment = Payment.objects.last()
+        body = {"credit": payment.credit_id, "type": 1, "payment_date": "2021-06-09", "sum": "5"}
+        with CaptureQueriesContext(connection) as queries:
+            assert send(editor, "payments", body).status_code == 201
+            assert send(editor, f"payments/{payment.pk}", {"sum": "6"}, "patch").status_code == 200
+        statements = [re.match(r"(\w+) .*?\b(credits_\w+)", query["sql"]) for query in queries]
+        looked_up = [("SELECT", "credits_credit"), ("SELECT", "credits_dictionary")]
+        assert [found.groups() for found in statements if found] == [
+            *looked_up,
+            ("INSERT", "credits_payment"),
+            ("SELECT", "credits_payment"),  # the totals of its day
+            ("SELECT", "credits_payment"),  # the row as the client knows it
+            *looked_up,
+            ("SELECT", "credits_payment"),  # what the trail says was there before
+            ("UPDATE", "credits_payment"),
+            ("SELECT", "credits_payment"),  # the totals of its day
+        ]
 
     def test_a_write_is_recorded_with_its_account(self, book):
         account = builders.account(EDITOR)

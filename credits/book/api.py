@@ -147,7 +147,8 @@ class BulkSerializer(serializers.ListSerializer):
             rows = [row for row in data if isinstance(row, dict)]
             for name, field in self.child.fields.items():
                 if isinstance(field, RelatedId):
-                    field.known = field.held({row.get(name) for row in rows if isinstance(row.get(name), int)})
+                    ids = [row.get(name) for row in rows]
+                    field.known = field.held({pk for pk in ids if isinstance(pk, int)})
         return super().to_internal_value(data)
 
     def create(self, validated_data: list[dict[str, Any]]) -> list[Model]:
@@ -194,7 +195,7 @@ class BookSerializer(serializers.ModelSerializer):
         for name, value in attrs.items():
             setattr(item, name, value)
         for name in related.keys() - attrs.keys():  # PATCH; the others were looked up as they were read
-            setattr(item, name, related[name].to_internal_value(related[name].get_attribute(item).pk))
+            setattr(item, name, related[name].to_internal_value(item.serializable_value(name)))
         try:
             # What it refers to is there; in a list, nothing is looked up for each row.
             alone = self.parent is None

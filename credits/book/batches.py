@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,6 +22,12 @@ class Counts:
     new: int = 0
     changed: int = 0
     unchanged: int = 0
+
+    def add(self, kinds: Iterable[str]) -> None:
+        counted = Counter(kinds)
+        self.new += counted["new"]
+        self.changed += counted["changed"]
+        self.unchanged += counted["unchanged"]
 
     def __bool__(self) -> bool:
         return self.new + self.changed + self.unchanged > 0
@@ -92,6 +99,10 @@ class Batch:
         """(row number, instance) of those that may be stored, over a copy: they may be refused meanwhile."""
         return iter(list(self.items.items()))
 
+    def of_kind(self, kind: str) -> list[Any]:
+        """The instances of the rows compared as new or changed."""
+        return [row.item for row in self.compared if row.kind == kind]
+
     def add(self, row: Row, item: Model, wrong: set[str]) -> None:
         self.read[row.number] = self.items[row.number] = item
         self.cells[row.number] = row.cells
@@ -101,6 +112,8 @@ class Batch:
 
     def having(self, *columns: str) -> list[tuple[int, Any]]:
         """(row number, instance) of all rows that are right in these columns, whatever else is wrong."""
+        if not self.wrong:
+            return list(self.read.items())
         return [(number, item) for number, item in self.read.items() if self.is_right(number, *columns)]
 
     def is_right(self, number: int, *columns: str) -> bool:
@@ -117,8 +130,8 @@ class Batch:
         if item := self.items.pop(number, None):
             self.doubtful.add(type(item), item.pk)
 
-    def known(self, model: type[Model], attribute: str, column: str) -> dict[int, Any]:
-        """{id: row} of those that the rows refer to by the attribute; None in place of a doubtful row.
+    def known(self, model: type[Model], attribute: str, column: str, wanted: str = "pk") -> dict[int, Any]:
+        """{id: its wanted column} of what the rows refer to by the attribute; None of a doubtful row.
 
         What rows that are stored refer to is held, so that the rules are still kept when that is done.
         """
@@ -128,4 +141,8 @@ class Batch:
         ids -= doubtful.keys()
         written = {pk for number, pk in referring.items() if door.is_open and number not in self.unchanged}
         rows: Any = model._default_manager
-        return doubtful | rows.held(ids & written) | rows.in_bulk(ids - written)
+        return (
+            doubtful
+            | rows.known(ids & written, wanted, hold=True)
+            | rows.known(ids - written, wanted, hold=False)
+        )

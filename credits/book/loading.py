@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, BinaryIO, NamedTuple
 
 from django.utils.translation import gettext as _
@@ -55,6 +55,7 @@ class TableLoad:
         self.counts = Counts()
         self.seen = Seen()
         self.without_id = 0
+        self.values_of = attrgetter(*resource.values)
         self.was_empty = not self.model._default_manager.exists()
         self.record = LoadRecord(self.model, source.name, source.digest, removed)
         same = Load.objects.filter(table=self.model._meta.label_lower, digest=source.digest)
@@ -75,10 +76,10 @@ class TableLoad:
                 if self.digest.hexdigest() != previewed:
                     raise Differs
             for batch in batches:
-                new = [row.item for row in batch.compared if row.kind == "new"]
-                without_id += [item for item in new if item.pk is None]
-                self.add([item for item in new if item.pk is not None])
-                if changed := [row.item for row in batch.compared if row.kind == "changed"]:
+                new = batch.of_kind("new")
+                without_id += [item for item in new if item.id is None]
+                self.add([item for item in new if item.id is not None])
+                if changed := batch.of_kind("changed"):
                     self.model._default_manager.bulk_change(changed, self.resource.values)
             # Last: the database might give them ids that later rows of the file bring along.
             for start in range(0, len(without_id), BATCH_SIZE):
@@ -99,22 +100,22 @@ class TableLoad:
         for lines in self.batches(rows):
             batch = self.batch(lines, locking)
             self.resource.check(batch)
-            for number, item in batch:
-                row = self.compare(number, item, batch.stored.get(self.resource.key_of(item)))
-                batch.compared.append(row)
-                setattr(self.counts, row.kind, getattr(self.counts, row.kind) + 1)
+            batch.compared = [self.compare(batch, number, item) for number, item in batch]
+            self.counts.add(row.kind for row in batch.compared)
             yield batch
 
-    def compare(self, number: int, item: Any, stored: Any) -> Compared:
+    def compare(self, batch: Batch, number: int, item: Any) -> Compared:
+        key = self.resource.key_of(item)
+        stored = batch.stored.get(key)
         kind = "new" if stored is None else "changed" if self.differs(item, stored) else "unchanged"
         before = [getattr(stored, name) for name in self.resource.values] if kind == "changed" else None
-        self.digest.update(repr((kind, self.resource.key_of(item), before)).encode())
+        self.digest.update(repr((kind, key, before)).encode())
         if stored is not None:
-            item.pk = stored.pk
+            item.id = stored.id
         return Compared(kind, number, item, stored)
 
     def differs(self, item: Any, stored: Any) -> bool:
-        return any(getattr(item, name) != getattr(stored, name) for name in self.resource.values)
+        return self.values_of(item) != self.values_of(stored)
 
     def batches(self, rows: Iterable[Row]) -> Iterator[list[Row]]:
         lines = []
@@ -134,7 +135,7 @@ class TableLoad:
         for row in lines:
             batch.add(row, *self.resource.instance(row, self.faults))
         if "id" in self.resource.fields:
-            self.without_id += sum(item.pk is None for _number, item in batch)
+            self.without_id += sum(item.id is None for _number, item in batch)
         if not self.was_empty:
             batch.stored = self.resource.stored(list(batch.read.values()))
             if locking:

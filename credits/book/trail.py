@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from decimal import Decimal
 from gzip import GzipFile
 from io import BytesIO
+from operator import attrgetter
 from typing import Any, Self
 
 from django.apps import apps
@@ -257,7 +258,7 @@ class LoadRecord:
             outcome=Load.STORED,
             removed=removed,
         )
-        self.names = columns(model)
+        self.values_of = attrgetter(*columns(model))
         self.money = {field.attname: ZERO for field in money_fields(model)}
         self.rows = hashlib.sha256()
 
@@ -273,11 +274,10 @@ class LoadRecord:
 
     def add(self, rows: list[Any]) -> None:
         """New rows, in the order of the file."""
-        for row in rows:
-            values = [getattr(row, name) for name in self.names]
-            self.rows.update((";".join(map(str, values)) + "\n").encode())
+        lines = (";".join(map(str, values)) + "\n" for values in map(self.values_of, rows))
+        self.rows.update("".join(lines).encode())
         for name in self.money:
-            self.money[name] += sum((getattr(row, name) for row in rows), ZERO)
+            self.money[name] += sum(map(attrgetter(name), rows), ZERO)
         ranges: list[LoadIds] = []
         for pk in sorted(row.pk for row in rows):
             if ranges and ranges[-1].last_id == pk - 1 and pk - ranges[-1].first_id < LoadIds.MOST:

@@ -1,10 +1,11 @@
 """The one door to the book: all writes must happen inside `with writing():`."""
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -21,6 +22,8 @@ from .values import changed_rows, given_values, is_exact, stored_values
 MUCH = Decimal(1_000_000)
 FIRST_YEAR = 2000
 YEARS_AHEAD = 5
+
+MAX_IDS = 900  # in a statement: old SQLite takes 999 values
 
 # Signals. Receivers run inside the transaction: their writes are committed or rolled back with the book, and
 # their exceptions roll it back.
@@ -120,11 +123,43 @@ class BookQuerySet(models.QuerySet[Any]):
         sql, params = self.filter(pk__in=ids).order_by("pk").query.sql_with_params()
         return {row.pk: row for row in self.raw(f"{sql} LOCK IN SHARE MODE", params)}
 
+    def known(self, ids: Collection[Any], column: str, hold: bool) -> dict[Any, Any]:
+        """{id: value of the column} of these rows; with hold, they are held as by held()."""
+        found: dict[Any, Any] = {}
+        wanted = sorted(ids)
+        for start in range(0, len(wanted), MAX_IDS):
+            some = self.filter(pk__in=wanted[start : start + MAX_IDS])
+            rows = some.order_by("pk").values_list("pk", column)
+            if hold and connection.vendor == "mysql":
+                sql, params = rows.query.sql_with_params()
+                with connection.cursor() as cursor:
+                    cursor.execute(f"{sql} LOCK IN SHARE MODE", params)
+                    found |= dict(cursor.fetchall())
+            else:
+                found |= dict(rows)
+        return found
+
     def bulk_load(self, rows: list[Any]) -> None:
-        """bulk_create for a load, whose one record stands for all its new rows."""
+        """bulk_create for a load, whose one record stands for all its new rows.
+
+        Their values must be of the fields' own types: those of rows with ids go to the driver as they are.
+        """
         with writing():
-            self.insert(rows)
+            if all(row.id is not None for row in rows):
+                self.insert_as_given(rows)
+            else:
+                self.insert(rows)
             door.tell(rows_loaded, self.model, rows)
+
+    def insert_as_given(self, rows: list[Any]) -> None:
+        """Insert rows that have ids, four times as fast as Django, which prepares each value."""
+        fields, quoted = self.model._meta.concrete_fields, connection.ops.quote_name
+        names = ", ".join(quoted(each.column) for each in fields)
+        marks = ", ".join(["%s"] * len(fields))
+        sql = f"INSERT INTO {quoted(self.model._meta.db_table)} ({names}) VALUES ({marks})"  # noqa: S608
+        values = attrgetter(*(each.attname for each in fields))
+        with connection.cursor() as cursor:
+            cursor.executemany(sql, [values(row) for row in rows])
 
     def empty(self) -> int:
         """Delete every row of a table that no other row refers to, without a record of each; how many."""
@@ -223,8 +258,8 @@ class BookModel(models.Model):
             door.tell(rows_changed, type(self), changed_rows(before, {}))
         return deleted
 
-    def get_constraints(self) -> list[tuple[type[models.Model], list[models.BaseConstraint]]]:
-        """Those to validate: not the checks, each of which takes a query, as fields and faults() know them."""
+    def get_constraints(self) -> list[tuple[type[models.Model], Sequence[models.BaseConstraint]]]:
+        """Those to validate: not the checks, each of which takes a query. Fields and faults() know them."""
         return [
             (model, [each for each in constraints if not isinstance(each, models.CheckConstraint)])
             for model, constraints in super().get_constraints()
