@@ -70,7 +70,7 @@ class RelatedId(serializers.PrimaryKeyRelatedField):
         return known[data]
 
     def held(self, ids: set[Any]) -> dict[int, Model]:
-        """{id: row} of those that are there, which nobody changes until the transaction ends."""
+        """{id: row} of those that exist; nobody can change them until the transaction ends."""
         rows: Any = self.get_queryset()
         return rows.held([pk for pk in ids if type(pk) is int and 0 < pk <= MAX_ID])
 
@@ -194,10 +194,11 @@ class BookSerializer(serializers.ModelSerializer):
         related = {name: field for name, field in self.fields.items() if isinstance(field, RelatedId)}
         for name, value in attrs.items():
             setattr(item, name, value)
-        for name in related.keys() - attrs.keys():  # PATCH; the others were looked up as they were read
-            setattr(item, name, related[name].to_internal_value(item.serializable_value(name)))
+        for name, field in related.items():
+            if name not in attrs:  # a PATCH without it
+                setattr(item, name, field.to_internal_value(item.serializable_value(name)))
         try:
-            # What it refers to is there; in a list, nothing is looked up for each row.
+            # The rows it refers to have been looked up; for the rows of a list there is no query each.
             alone = self.parent is None
             item.full_clean(exclude=related, validate_unique=alone, validate_constraints=alone)
         except ModelValidationError as error:

@@ -131,7 +131,7 @@ class Batch:
             self.doubtful.add(type(item), item.pk)
 
     def known(self, model: type[Model], attribute: str, column: str, wanted: str = "pk") -> dict[int, Any]:
-        """{id: its wanted column} of what the rows refer to by the attribute; None of a doubtful row.
+        """{id: wanted column} of the rows that these refer to by the attribute; None for a doubtful one.
 
         What rows that are stored refer to is held, so that the rules are still kept when that is done.
         """

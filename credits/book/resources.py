@@ -39,12 +39,12 @@ class BookResource(ModelResource):
 
     @cached_property
     def attributes(self) -> list[str]:
-        """All of the model's, in its order."""
+        """All attributes of the model, in its order."""
         return columns(self._meta.model)
 
     @cached_property
     def cleaners(self) -> list[tuple[str, str, Callable[[Any], Any]]]:
-        """(column, attribute, what makes a value of a cell) of each field."""
+        """(column, attribute, function that turns a cell into a value) of each field."""
         fields = [self.fields[name] for name in self._meta.fields]
         return [(field.column_name, field.attribute, field.widget.clean) for field in fields]
 
@@ -58,7 +58,7 @@ class BookResource(ModelResource):
             except ValueError as error:
                 faults.add(row.number, column, cell, error, "required" if cell == "" else "invalid")
                 wrong.add(column)
-        return self._meta.model(*values.values()), wrong  # without names it is made twice as fast
+        return self._meta.model(*values.values()), wrong  # by position: a third faster than by name
 
     def text_cells(self, item: Model) -> list[str]:
         """The row in the cells of a text file, in the order of columns()."""
@@ -79,7 +79,7 @@ class BookResource(ModelResource):
 
     def key_of(self, item: Any) -> Any:
         """What the row is known by; None where it has none or that is at fault."""
-        return item.id  # item.pk takes four times as long
+        return item.id  # three times as fast as item.pk
 
     def stored(self, items: list[Any]) -> dict[Any, Model]:
         """{key: row} of those items that the database has already."""

@@ -58,7 +58,7 @@ class Command(BaseCommand):
         except LookupError:
             raise CommandError(_("Unknown encoding: %s") % encoding) from None
         files = find_files(directory)
-        gc.freeze()  # or the collector looks through all of Django again and again: a fifth of the time
+        gc.freeze()  # else the collector scans all of Django's objects again and again: a fifth of the time
         try:
             with writing():
                 # One load at a time, or two that change different rows might end as a mix of both.
