@@ -1,22 +1,26 @@
 """The book: borrowers, their credits, the payments, and the dictionary that names kinds of money."""
 
-from collections.abc import Collection, Iterator
+from array import array
+from collections.abc import Collection, Iterable, Iterator
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any, Self
+from itertools import islice
+from typing import Any, ClassVar, Self
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
-from django.db import models
-from django.db.models import Count, F, Min, OuterRef, Q, Subquery
+from django.db import models, transaction
+from django.db.models import Count, F, Max, Min, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Greatest, Lower, Round
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .book.money import KOPECK, MONEY, ZERO, ComparableMoneySum, MoneySum, WholeKopecks, grouped
 from .book.searching import ids, same
+from .book.summaries import LOCK, Summary, SummaryManager
 from .book.trail import Change, Load, LoadIds, RowsAtFault, Upload  # noqa: F401  # tables of this app
-from .book.writing import BookModel, BookQuerySet, Lock  # noqa: F401
-from .totals import DailyTotal, Total  # noqa: F401
+from .book.writing import BookModel, BookQuerySet, Lock, one_at_a_time  # noqa: F401
+from .totals import DailyTotal, Registrations, Total  # noqa: F401
 
 # More interest than this many times the body is doubtful; the first real book has up to 13.3 times.
 TIMES_BODY = 20
@@ -67,6 +71,12 @@ class ExactCharField(models.CharField):
 
 
 class BorrowerQuerySet(BookQuerySet):
+    def count(self) -> int:
+        query = self.query
+        if query.where or query.is_sliced or query.combinator or self._result_cache is not None:
+            return super().count()
+        return Registrations.total()
+
     def search(self, words: str) -> Self:
         """Those whose id is the words, or whose login has them in it.
 
@@ -75,28 +85,6 @@ class BorrowerQuerySet(BookQuerySet):
         by_id = Q(pk__in=ids(words))
         by_login = Q(login__contains=words) | Q(folded__contains=words.lower())
         return self.alias(folded=Lower("login")).filter(by_id | by_login)
-
-    def with_debt(self, day: date) -> Self:
-        """Annotated with what they owe on the day: credits, open_credits, outstanding, oldest_due.
-
-        outstanding is principal; oldest_due is the earliest deadline of an open credit, or None.
-        """
-        issued = Credit.objects.filter(borrower=OuterRef("pk"), issuance_date__lte=day).order_by()
-        of_borrower = issued.values("borrower")
-        still_open = Credit.objects.open_at(day).filter(borrower=OuterRef("pk")).order_by().values("borrower")
-        owed = (
-            Credit.objects.outstanding_at(day)
-            .filter(borrower=OuterRef("pk"))
-            .order_by()
-            .values("borrower")
-            .annotate(owed=MoneySum("outstanding"))
-        )
-        return self.annotate(
-            credit_count=Coalesce(Subquery(of_borrower.annotate(n=Count("pk")).values("n")), 0),
-            open_count=Coalesce(Subquery(still_open.annotate(n=Count("pk")).values("n")), 0),
-            outstanding=Coalesce(Subquery(owed.values("owed")), 0, output_field=WholeKopecks(**MONEY)),
-            oldest_due=Subquery(still_open.annotate(due=Min("return_date")).values("due")),
-        )
 
     def with_credits(self) -> Self:
         """Annotated with credit_count and lent, the sum of their bodies: all credits ever issued to each."""
@@ -111,18 +99,16 @@ class Borrower(BookModel):
 
     past = ("registration_date",)
 
-    # Where the QuerySet is with_debt() or with_credits().
+    # Where the QuerySet is with_credits().
     credit_count: int
     lent: Decimal
-    open_count: int
-    outstanding: Decimal
-    oldest_due: date | None
 
     objects = BorrowerQuerySet.as_manager()
 
     class Meta(BookModel.Meta):
         verbose_name = _("borrower")
         verbose_name_plural = _("borrowers")
+        indexes = [models.Index(fields=["registration_date", "id"], name="borrower_registered")]
         constraints = [models.UniqueConstraint(fields=["login"], name="borrower_login_unique")]
 
     def __str__(self) -> str:
@@ -140,7 +126,7 @@ class CreditQuerySet(DatedQuerySet):
 
     def open_at(self, day: date) -> Self:
         """Issued by the day and not returned by it."""
-        return self.in_state([Credit.OPEN], day)
+        return self.filter(returned_after(day), issuance_date__lte=day)
 
     def outstanding_at(self, day: date) -> Self:
         """Open ones, annotated with outstanding: body - body payments up to the day, never under 0."""
@@ -171,14 +157,22 @@ class CreditQuerySet(DatedQuerySet):
 
     def in_state(self, states: Collection[str], day: date) -> Self:
         """Those of any of these states of Credit.STATES on the day; one that is issued later is in none."""
-        is_open = Q(returned_after(day), issuance_date__lte=day)
+        # As a rule no return is still to come. Then the open ones are a range of credit_returned, in order.
+        some_return_later = Credit.objects.filter(actual_return_date__gt=day).exists()
+        not_returned = returned_after(day) if some_return_later else Q(actual_return_date__isnull=True)
+        is_open = Q(not_returned, issuance_date__lte=day)
         kinds = {
             Credit.OPEN: is_open,
             Credit.IN_TERM: is_open & Q(return_date__gte=day),
             Credit.OVERDUE: is_open & Q(return_date__lt=day),
             Credit.CLOSED: Q(actual_return_date__lte=day),
         }
-        return self.filter(Q(*(kinds[state] for state in states), _connector=Q.OR))
+        wanted = set(states)
+        if wanted >= {Credit.IN_TERM, Credit.OVERDUE}:
+            wanted.add(Credit.OPEN)
+        if Credit.OPEN in wanted:
+            wanted -= {Credit.IN_TERM, Credit.OVERDUE}
+        return self.filter(Q(*(kinds[state] for state in sorted(wanted)), _connector=Q.OR))
 
     def overpaid(self) -> Self:
         """More was paid towards the body than the body is."""
@@ -231,8 +225,18 @@ class Credit(BookModel):
         verbose_name = _("credit")
         verbose_name_plural = _("credits")
         indexes = [
-            models.Index(fields=["issuance_date", "body"], name="credit_issued"),
-            models.Index(fields=["issuance_date", "id"], name="credit_in_order"),
+            # What follows the id is there to filter and to add up within the index alone.
+            models.Index(
+                fields=["issuance_date", "id", "actual_return_date", "return_date", "body"],
+                name="credit_in_order",
+            ),
+            models.Index(
+                fields=["actual_return_date", "issuance_date", "id", "return_date", "body"],
+                name="credit_returned",
+            ),
+            models.Index(fields=["return_date", "id"], name="credit_due"),
+            models.Index(fields=["body", "id"], name="credit_by_body"),
+            models.Index(fields=["percent", "id"], name="credit_by_percent"),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(body__gte=0), name="credit_body_not_negative"),
@@ -285,11 +289,14 @@ class Credit(BookModel):
     def is_closed(self) -> bool:
         return self.actual_return_date is not None
 
+    def is_closed_on(self, day: date) -> bool:
+        return self.actual_return_date is not None and self.actual_return_date <= day
+
     def state(self, day: date) -> str:
         """In term, overdue or closed on the day; empty before it is issued."""
         if self.issuance_date > day:
             return ""
-        if self.actual_return_date and self.actual_return_date <= day:
+        if self.is_closed_on(day):
             return self.CLOSED
         return self.OVERDUE if self.days_past_due(day) else self.IN_TERM
 
@@ -331,6 +338,19 @@ class PaymentQuerySet(DatedQuerySet):
     day = "payment_date"
     amount = "sum"
 
+    def paid_for_body(self, day: date) -> dict[int, tuple[Decimal, date | None, date | None]]:
+        """Returns {credit: (paid for its body by the day, the last day of that, the next day of more)}."""
+        by_then, later = Q(payment_date__lte=day), Q(payment_date__gt=day)
+        rows = self.filter(type=Dictionary.BODY).order_by().values_list("credit")
+        return {
+            credit: (paid, last, following)
+            for credit, paid, last, following in rows.annotate(
+                paid=MoneySum("sum", filter=by_then),
+                last=Max("payment_date", filter=by_then),
+                following=Min("payment_date", filter=later),
+            )
+        }
+
     def search(self, words: str) -> Self:
         """By its id or its credit's, a part of the borrower's login, its amount or its day."""
         if numbers := ids(words):
@@ -356,7 +376,7 @@ class Payment(BookModel):
         models.PROTECT,
         related_name="payments",
         verbose_name=_("type"),
-        db_index=False,  # two values
+        db_index=False,  # payment_of_type begins with it
         limit_choices_to={"pk__in": [Dictionary.BODY, Dictionary.INTEREST]},
     )
     sum = models.DecimalField(_("sum"), **MONEY, validators=[MinValueValidator(KOPECK)])
@@ -369,8 +389,10 @@ class Payment(BookModel):
         verbose_name = _("payment")
         verbose_name_plural = _("payments")
         indexes = [
-            models.Index(fields=["payment_date", "type", "sum"], name="payment_by_day"),
-            models.Index(fields=["payment_date", "id"], name="payment_in_order"),
+            # What follows the id is there to add up within the index alone.
+            models.Index(fields=["payment_date", "id", "type", "sum"], name="payment_in_order"),
+            models.Index(fields=["type", "payment_date", "id"], name="payment_of_type"),
+            models.Index(fields=["sum", "id"], name="payment_by_sum"),
             models.Index(fields=["credit", "type", "payment_date", "sum"], name="payment_of_credit"),
         ]
         constraints = [
@@ -400,3 +422,111 @@ class Payment(BookModel):
         if issued and self.payment_date and self.payment_date < issued:
             expected = _("Expected the credit's day of issuance, %s, or later.") % issued
             yield "payment_date", ValidationError(expected, "too_early")
+
+
+def batches(ids: Iterable[int]) -> Iterator[list[int]]:
+    rest = iter(ids)
+    while batch := list(islice(rest, 500)):
+        yield batch
+
+
+class BorrowerDebt(Summary):
+    """What a borrower owes: the order of the list of borrowers.
+
+    The figures hold on each day from `since` to the day before `changes_on`, because no issuance, return or
+    payment for body lies between. None: no bound. So time passes without a write, as a rule.
+    """
+
+    NEVER = date.max  # oldest_due of those without an open credit: each database sorts nulls its own way
+
+    borrower = models.OneToOneField(
+        Borrower, models.DO_NOTHING, primary_key=True, related_name="+", db_constraint=False
+    )
+    credit_count = models.PositiveIntegerField()
+    open_count = models.PositiveIntegerField()
+    outstanding = WholeKopecks(max_digits=20, decimal_places=2)
+    oldest_due = models.DateField()
+    since = models.DateField(null=True)
+    changes_on = models.DateField(null=True)
+
+    sources: ClassVar = {
+        "credits.borrower": ("id",),
+        "credits.credit": ("borrower_id", "issuance_date", "return_date", "actual_return_date", "body"),
+        "credits.payment": ("credit_id", "type_id", "payment_date", "sum"),
+    }
+    objects = SummaryManager()
+
+    class Meta(Summary.Meta):
+        db_table = "book_borrower_debt"
+        indexes = [
+            models.Index(fields=["outstanding", "borrower"], name="debt_by_outstanding"),
+            models.Index(fields=["oldest_due", "borrower"], name="debt_by_oldest_due"),
+            models.Index(fields=["since"], name="debt_since"),
+            models.Index(fields=["changes_on"], name="debt_changes_on"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.borrower_id}"
+
+    @classmethod
+    def recompute(cls, touched: dict[Any, Collection[Any] | None]) -> None:
+        borrowers: set[int] = set()
+        for source, keys in touched.items():
+            if keys is None:
+                cls._base_manager.all().delete()
+                return cls.store(cls.all_borrowers(), timezone.localdate())
+            if source is Payment:
+                for credits_paid in batches(keys):
+                    owners = Credit.objects.filter(pk__in=credits_paid).values_list("borrower", flat=True)
+                    borrowers.update(owners)
+            else:
+                borrowers.update(keys)
+        return cls.store(borrowers, timezone.localdate())
+
+    @classmethod
+    def all_computed(cls) -> Iterator["BorrowerDebt"]:
+        for batch in batches(cls.all_borrowers()):
+            yield from cls.of(batch, timezone.localdate())
+
+    @classmethod
+    def bring_to(cls, day: date) -> None:
+        others = cls._base_manager.filter(Q(since__gt=day) | Q(changes_on__lte=day))
+        if others.exists():
+            with transaction.atomic():
+                one_at_a_time(LOCK)
+                cls.store(array("q", others.values_list("pk", flat=True)), day)
+
+    @classmethod
+    def all_borrowers(cls) -> Iterable[int]:
+        return array("q", Borrower.objects.values_list("pk", flat=True).iterator())
+
+    @classmethod
+    def store(cls, borrowers: Iterable[int], day: date) -> None:
+        for batch in batches(borrowers):
+            cls._base_manager.filter(pk__in=batch).delete()
+            cls._base_manager.bulk_create(cls.of(batch, day))
+
+    @classmethod
+    def of(cls, borrowers: Collection[int], day: date) -> list["BorrowerDebt"]:
+        """Returns what these borrowers owe on the day; nothing for ids of none."""
+        nothing = {"credit_count": 0, "open_count": 0, "outstanding": ZERO, "oldest_due": cls.NEVER}
+        every = Credit.objects.filter(borrower__in=borrowers).in_bulk()
+        owners = {credit.borrower_id for credit in every.values()}
+        others = Borrower.objects.filter(pk__in=set(borrowers) - owners).values_list("pk", flat=True)
+        debts = {pk: cls(borrower_id=pk, **nothing) for pk in [*owners, *others]}
+        paid = Payment.objects.filter(credit__in=every).paid_for_body(day)
+        for credit in every.values():
+            debt = debts[credit.borrower_id]
+            total, *days = paid.get(credit.pk, (ZERO,))
+            for changed in filter(None, [credit.issuance_date, credit.actual_return_date, *days]):
+                if changed <= day:
+                    debt.since = max(changed, debt.since or changed)
+                else:
+                    debt.changes_on = min(changed, debt.changes_on or changed)
+            if credit.issuance_date <= day:
+                debt.credit_count += 1
+                if not credit.is_closed_on(day):
+                    debt.open_count += 1
+                    debt.outstanding += max(credit.body - total, ZERO)
+                    debt.oldest_due = min(debt.oldest_due, credit.return_date)
+        return list(debts.values())

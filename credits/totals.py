@@ -104,3 +104,36 @@ class DailyTotal(Summary):
     def stored(cls, source: Any, days: Collection[date] | None) -> models.QuerySet[Any]:
         rows = cls.objects.filter(kind__in=cls.KINDS[source._meta.label_lower])
         return rows if days is None else rows.filter(day__in=days)
+
+
+class Registrations(Summary):
+    """How many borrowers registered on a day. Counting them all would read a whole index."""
+
+    day = models.DateField(primary_key=True)
+    count = models.PositiveIntegerField()
+
+    sources: ClassVar = {"credits.borrower": ("registration_date",)}
+    objects = SummaryManager()
+
+    class Meta(Summary.Meta):
+        db_table = "book_registrations"
+
+    def __str__(self) -> str:
+        return f"{self.day}"
+
+    @classmethod
+    def computed(cls, source: Any, days: Collection[date] | None) -> Iterator["Registrations"]:
+        rows = source._base_manager.order_by()
+        groups = rows if days is None else rows.filter(registration_date__in=days)
+        for day, count in groups.values_list("registration_date").annotate(Count("pk")):
+            yield cls(day=day, count=count)
+
+    @classmethod
+    def stored(cls, source: Any, days: Collection[date] | None) -> models.QuerySet[Any]:
+        rows = cls.objects.all()
+        return rows if days is None else rows.filter(day__in=days)
+
+    @classmethod
+    def total(cls) -> int:
+        """How many borrowers there are."""
+        return cls.objects.aggregate(count=Sum("count"))["count"] or 0

@@ -3,21 +3,20 @@
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 from django import forms
-from django.db.models import F
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from credits.book.money import rounded
-from credits.models import Borrower, BorrowerQuerySet
+from credits.models import Borrower, BorrowerDebt
 
 from .listing import Listing, ListingParams
 
-ORDERS: dict[str, list[Any]] = {
-    "outstanding": [F("outstanding").desc(), "pk"],
-    "overdue": [F("oldest_due").asc(nulls_last=True), "pk"],
-    "id": ["pk"],
+ORDERS = {
+    "outstanding": ["-outstanding", "-borrower_id"],
+    "overdue": ["oldest_due", "borrower_id"],
+    "id": ["borrower_id"],
 }
 
 
@@ -50,22 +49,29 @@ class Row:
     days_past_due: int  # of the credit that is overdue longest
 
 
-def find(search: str, order: str, today: date) -> BorrowerQuerySet:
-    found = Borrower.objects.search(search) if search else Borrower.objects.all()
-    return found.with_debt(today).order_by(*ORDERS[order or "outstanding"])
+def find(search: str, order: str, today: date) -> QuerySet[BorrowerDebt]:
+    found = BorrowerDebt.objects.prefetch_related("borrower").order_by(*ORDERS[order or "outstanding"])
+    return found.filter(borrower__in=Borrower.objects.search(search)) if search else found
 
 
-def row_of(borrower: Borrower, today: date) -> Row:
-    due = borrower.oldest_due
+def row_of(debt: BorrowerDebt, today: date) -> Row:
     return Row(
-        borrower_id=borrower.pk,
-        login=borrower.login,
-        registration_date=borrower.registration_date,
-        credits=borrower.credit_count,
-        open_credits=borrower.open_count,
-        outstanding=rounded(borrower.outstanding),
-        days_past_due=max(0, (today - due).days) if due else 0,
+        borrower_id=debt.borrower_id,
+        login=debt.borrower.login,
+        registration_date=debt.borrower.registration_date,
+        credits=debt.credit_count,
+        open_credits=debt.open_count,
+        outstanding=rounded(debt.outstanding),
+        days_past_due=max(0, (today - debt.oldest_due).days),
     )
 
 
-listing = Listing(name="borrowers", title=_("Borrowers"), params=Params, row=Row, find=find, row_of=row_of)
+listing = Listing(
+    name="borrowers",
+    title=_("Borrowers"),
+    params=Params,
+    row=Row,
+    prepare=BorrowerDebt.bring_to,
+    find=find,
+    row_of=row_of,
+)

@@ -8,6 +8,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from credits.models import Credit, CreditQuerySet
+from credits.totals import DailyTotal, Total
 
 from .listing import Listing, ListingParams, given
 from .params import BorrowerField, DayField
@@ -56,7 +57,20 @@ def find(
     found = Credit.objects.filter(**wanted)
     if state:
         found = found.in_state(state, today)
-    return found.prefetch_related("borrower").order_by("-issuance_date", "-pk")
+    return found.prefetch_related("borrower").order_by("-issuance_date", "-id")
+
+
+def total(
+    found: CreditQuerySet,
+    issued_from: date | None,
+    issued_to: date | None,
+    state: list[str],
+    borrower: int | None,
+    today: date,
+) -> Total:
+    if state or borrower:
+        return found.total()
+    return DailyTotal.objects.issued().between(issued_from, issued_to).total()
 
 
 def row_of(credit: Credit, today: date) -> Row:
@@ -82,5 +96,5 @@ listing = Listing(
     row=Row,
     find=find,
     row_of=row_of,
-    total=CreditQuerySet.total,
+    total=total,
 )

@@ -1,7 +1,8 @@
 """What every list of the book is made of: rows as they stand, filtered, paged, and downloadable whole."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from datetime import date
 from functools import cached_property
 from typing import Any
 
@@ -10,8 +11,9 @@ from django.db.models import QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from credits.book.reading import in_batches, snapshot
 from credits.totals import Total
-from fintrack.api.params import NumberField
+from fintrack.keyset import Page
 
 from .params import CSV, ParamsAtToday
 
@@ -22,12 +24,8 @@ class ListingParams(ParamsAtToday):
     """The filters of a list; without a page, its first."""
 
     format = forms.ChoiceField(required=False, choices=[(CSV, CSV)], widget=forms.HiddenInput, help_text=CSV)
-    page = NumberField(
-        required=False,
-        min_value=1,
-        max_value=10**6,
-        widget=forms.HiddenInput,
-        help_text=_("a page number from 1"),
+    cursor = forms.CharField(
+        required=False, widget=forms.HiddenInput, help_text=_("a cursor, as the links to other pages have it")
     )
 
     def narrows(self) -> bool:
@@ -44,7 +42,8 @@ def given(**lookups: Any) -> dict[str, Any]:
 class Listing:
     """Rows of a table: find takes the cleaned filters and returns a QuerySet, row_of makes a row of each.
 
-    total takes the QuerySet; it is asked only where a filter is set: adding up a whole table takes long.
+    prepare takes today, and is called before the list is read. total takes the QuerySet and the filters; only
+    a list that is filtered has it.
     """
 
     name: str
@@ -53,17 +52,26 @@ class Listing:
     row: type
     find: Callable[..., QuerySet[Any]]
     row_of: Callable[..., Any]
-    total: Callable[[Any], Total | None] = lambda found: None
+    prepare: Callable[[date], None] = lambda today: None
+    total: Callable[..., Total | None] = lambda found, **filters: None
 
     @cached_property
     def columns(self) -> list[str]:
         return [field.name for field in fields(self.row)]
 
-    def rows(self, found: Iterable[Any], params: dict[str, Any]) -> Iterator[Any]:
-        return (self.row_of(item, params["today"]) for item in found)
+    def every_row(self, params: dict[str, Any]) -> Iterator[Any]:
+        """All rows as at one moment; memory holds one batch of them."""
+        self.prepare(params["today"])
+        with snapshot():
+            for item in in_batches(self.find(**params)):
+                yield self.row_of(item, params["today"])
 
-    def page(self, found: QuerySet[Any], number: int, params: dict[str, Any]) -> tuple[list[Any], bool]:
-        """The rows of a page, and whether there are more; nothing is counted."""
-        start = (number - 1) * PAGE_SIZE
-        items = list(found[start : start + PAGE_SIZE + 1])
-        return list(self.rows(items[:PAGE_SIZE], params)), len(items) > PAGE_SIZE
+    def page(self, cursor: str, params: dict[str, Any], filtered: bool) -> dict[str, Any]:
+        """A page, its rows, and their total, as at one moment. Raises Http404 for a made-up cursor."""
+        self.prepare(params["today"])
+        with snapshot():
+            found = self.find(**params)
+            page = Page(found, PAGE_SIZE, cursor)
+            rows = [self.row_of(item, params["today"]) for item in page.rows]
+            total = self.total(found, **params) if filtered else None
+        return {"page": page, "rows": rows, "total": total, "today": params["today"]}

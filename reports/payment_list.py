@@ -8,6 +8,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from credits.models import Dictionary, Payment, PaymentQuerySet
+from credits.totals import DailyTotal, Total
 
 from .listing import Listing, ListingParams, given
 from .params import BorrowerField, DayField, IdField
@@ -58,7 +59,22 @@ def find(
         credit__borrower=borrower,
     )
     found = Payment.objects.filter(**wanted)
-    return found.prefetch_related("credit", "type").order_by("-payment_date", "-pk")
+    return found.prefetch_related("credit", "type").order_by("-payment_date", "-id")
+
+
+def total(
+    found: PaymentQuerySet,
+    paid_from: date | None,
+    paid_to: date | None,
+    kind: str,
+    credit: int | None,
+    borrower: int | None,
+    today: date,
+) -> Total:
+    if credit or borrower:
+        return found.total()
+    paid = DailyTotal.objects.filter(kind=kind) if kind else DailyTotal.objects.collected()
+    return paid.between(paid_from, paid_to).total()
 
 
 def row_of(payment: Payment, today: date) -> Row:
@@ -79,5 +95,5 @@ listing = Listing(
     row=Row,
     find=find,
     row_of=row_of,
-    total=PaymentQuerySet.total,
+    total=total,
 )

@@ -23,7 +23,6 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from credits.book.reading import in_batches, snapshot
 from fintrack.access import MayReadBook
 from fintrack.api.problems import Busy, Refused, of_api
 from fintrack.api.tags import even_gzip
@@ -220,18 +219,13 @@ class ListingPage(Page):
             params = form.checked()
         except Refused as refused:
             return render(request, template, context, status=refused.status_code)
-        kind, number = params.pop("format"), params.pop("page") or 1
-        found = self.listing.find(**params)
+        kind, cursor = params.pop("format"), params.pop("cursor")
         if kind:
             filters = {name: value for name, value in params.items() if value}
-            every = self.listing.rows(in_batches(found), params)
+            every = self.listing.every_row(params)
             response: HttpResponseBase = csv_download(self.listing, every, filters)
         else:
-            with snapshot():  # the total is that of the rows shown
-                rows, more = self.listing.page(found, number, params)
-                context |= {"rows": rows, "more": more, "number": number, "today": params["today"]}
-                if form.narrows():
-                    context["total"] = self.listing.total(found)
+            context |= self.listing.page(cursor, params, form.narrows())
             response = render(request, template, context)
         response["Cache-Control"] = "private, no-cache"
         return response

@@ -232,7 +232,7 @@ def test_links_lead_from_the_overview_to_the_borrower(book, walked):
         visitor.go("/reports/month/?month=2021-06")
         visitor.click("← May 2021")
         visitor.click("12")
-        visitor.look("Credits", "12 found, 1 050.00 in all.", "Page 1")
+        visitor.look("Credits", "12 found, 1 050.00 in all.", "Next →", "Last")
 
     walked(walk)
 
@@ -266,10 +266,12 @@ def test_lists_are_searched_filtered_and_paged(book, walked):
         visitor.go("/")
         visitor.sign_in()
         visitor.click("Credits", within="header")
-        visitor.look("Credits", "As they stand today", "Page 1")
+        visitor.look("Credits", "As they stand today", "Next →", "Last")
         assert visitor.page.locator("tbody tr").count() == 10
         visitor.click("Next →")
-        visitor.look("Credits", "bohdan closed 2020-06-10 2020-06-24 2020-06-20 – 800.00 0.00", "Page 2")
+        visitor.look(
+            "Credits", "bohdan closed 2020-06-10 2020-06-24 2020-06-20 – 800.00 0.00", "First", "← Previous"
+        )
         assert visitor.page.locator("tbody tr").count() == 4
         visitor.page.get_by_label("overdue").check()
         visitor.fill("Issued to:", "2021-05-31")

@@ -435,15 +435,22 @@ class TestWriting:
             assert send(editor, f"payments/{payment.pk}", {"sum": "6"}, "patch").status_code == 200
         statements = [re.match(r"(\w+) .*?\b(credits_\w+)", query["sql"]) for query in queries]
         looked_up = [("SELECT", "credits_credit"), ("SELECT", "credits_dictionary")]
+        debt = [
+            ("SELECT", "credits_credit"),  # whose it is
+            ("SELECT", "credits_credit"),  # all of that borrower, and what was paid for them
+            ("SELECT", "credits_payment"),
+        ]
         assert [found.groups() for found in statements if found] == [
             *looked_up,
             ("INSERT", "credits_payment"),
             ("SELECT", "credits_payment"),  # the totals of its day
+            *debt,
             ("SELECT", "credits_payment"),  # the row as the client knows it
             *looked_up,
             ("SELECT", "credits_payment"),  # what the trail says was there before
             ("UPDATE", "credits_payment"),
             ("SELECT", "credits_payment"),  # the totals of its day
+            *debt,
         ]
 
     def test_a_write_is_recorded_with_its_account(self, book):

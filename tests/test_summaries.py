@@ -295,10 +295,10 @@ def test_check_summaries_names_each_total_that_differs(book):
     DailyTotal.objects.create(kind=DailyTotal.BODY_PAID, day=JUNE_3, count=1, sum=1)
     assert checked() == (
         "",
-        "book_daily_total: found kind 3, day 2021-06-01, count 1, sum 900.00; "
-        "expected kind 3, day 2021-06-01, count 1, sum 1000.00\n"
         "book_daily_total: found nothing; expected kind 1, day 2021-06-02, count 1, sum 100.00\n"
-        "book_daily_total: found kind 1, day 2021-06-03, count 1, sum 1.00; expected nothing\n",
+        "book_daily_total: found kind 1, day 2021-06-03, count 1, sum 1.00; expected nothing\n"
+        "book_daily_total: found kind 3, day 2021-06-01, count 1, sum 900.00; "
+        "expected kind 3, day 2021-06-01, count 1, sum 1000.00\n",
     )
     with pytest.raises(CommandError, match="3 totals differ from their rows"):
         call_command("check_summaries", stderr=io.StringIO())

@@ -342,7 +342,7 @@ def test_editor_can_undo_only_what_they_may_do_by_hand(editor, credit):
         editor.post(f"/admin/credits/load/{load.pk}/undo/").status_code for load in (adding, changing, plans)
     ]
     assert codes == [403, 302, 302]
-    assert list(Payment.objects.values_list("pk", "sum")) == [(10, 511), (11, 5)]
+    assert set(Payment.objects.values_list("pk", "sum")) == {(10, 511), (11, 5)}
     assert Plan.objects.count() == 0
 
 

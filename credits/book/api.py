@@ -35,6 +35,7 @@ from fintrack.api.problems import Conflict, WrongHeader
 from fintrack.api.tags import ETAG, IF_MATCH, check_if_match, conditional_get, tag_of
 from fintrack.models import IdempotencyKey, KeyTaken
 
+from .reading import snapshot
 from .writing import writing
 
 MAX_BULK = 5000
@@ -274,6 +275,10 @@ class BookViewSet(ModelViewSet):
         row = super().get_object()
         check_if_match(self.request, self.get_serializer(row).data)
         return row
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        with snapshot():
+            return super().list(request, *args, **kwargs)
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         response = self.once(request, self.get_serializer(data=request.data), lambda row: row)

@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
+
+from fintrack.keyset import columns, first_rows, position
 
 BATCH = 2000  # rows
 
@@ -40,24 +42,12 @@ def in_batches(rows: QuerySet[Any]) -> Iterator[Any]:
     """
     with snapshot():
         if all(isinstance(name, str) for name in rows.query.order_by):
-            rest = rows
-            while batch := list(rest[:BATCH]):
+            last: list[Any] = []
+            while batch := first_rows(rows, BATCH, last):
                 yield from batch
-                rest = rows.filter(after(batch[-1], rows.query.order_by))
+                last = position(batch[-1], columns(rows))
         else:
             ids = array("q", rows.values_list("pk", flat=True).iterator())
             for start in range(0, len(ids), BATCH):
                 found = rows.in_bulk(ids[start : start + BATCH])
                 yield from (found[pk] for pk in ids[start : start + BATCH])
-
-
-def after(row: Any, order: Any) -> Q:
-    """Returns the condition for rows after the row. "-" sorts descending; the last column must be unique."""
-    condition = Q()
-    for name in reversed(order):
-        column, way = name.lstrip("-"), "lt" if name.startswith("-") else "gt"
-        value = getattr(row, column)
-        beyond = Q(**{f"{column}__{way}": value})
-        # The extra bound lets the database start in the index at the row.
-        condition = Q(**{f"{column}__{way}e": value}) & (beyond | condition) if condition else beyond
-    return condition

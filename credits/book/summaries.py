@@ -7,17 +7,19 @@ write to its key mends it.
 """
 
 from collections.abc import Collection, Iterable, Iterator
+from datetime import date
 from typing import Any, ClassVar
 
 from django.apps import apps
 from django.db import models
 from django.dispatch import receiver
+from django.utils import timezone
 
 from .values import ChangedRow
 from .writing import book_written, door, one_at_a_time, rows_changed, rows_loaded
 
 LOCK = "summaries"
-MANY = 10_000  # keys; of more the whole table is computed, rather than remember them
+MANY = 100_000  # keys; of more the whole table is computed, rather than remember them
 
 
 class SummaryManager(models.Manager[Any]):
@@ -51,10 +53,22 @@ class Summary(models.Model):
         raise NotImplementedError
 
     @classmethod
-    def recompute(cls, source: Any, keys: Collection[Any] | None) -> None:
-        totals = list(cls.computed(source, keys))
-        cls.stored(source, keys).delete()
-        cls._base_manager.bulk_create(totals, batch_size=2000)
+    def recompute(cls, touched: dict[Any, Collection[Any] | None]) -> None:
+        """Computes the totals of these keys again. touched is {source: its keys}; None: all."""
+        for source, keys in touched.items():
+            totals = list(cls.computed(source, keys))
+            cls.stored(source, keys).delete()
+            cls._base_manager.bulk_create(totals, batch_size=2000)
+
+    @classmethod
+    def all_computed(cls) -> Iterator[Any]:
+        """Yields all totals, from the rows as they are."""
+        for label in cls.sources:
+            yield from cls.computed(apps.get_model(label), None)
+
+    @classmethod
+    def bring_to(cls, day: date) -> None:
+        """Computes again the totals that hold on other days but not on this one; most hold on every day."""
 
 
 def summaries_of(model: Any) -> Iterator[tuple[type[Summary], tuple[str, ...]]]:
@@ -96,12 +110,15 @@ def touch_loaded(sender: Any, rows: list[Any], **kwargs: Any) -> None:
 @receiver(book_written)
 def recompute_touched(**kwargs: Any) -> None:
     """Compute the totals of the touched keys, under a lock: they include what other writers committed."""
-    touched, door.touched = door.touched, {}
-    if any(keys is None or keys for keys in touched.values()):
-        one_at_a_time(LOCK)
-    for (summary, source), keys in touched.items():
+    touched: dict[Any, dict[Any, Any]] = {}
+    for (summary, source), keys in door.touched.items():
         if keys is None or keys:
-            summary.recompute(source, keys)
+            touched.setdefault(summary, {})[source] = keys
+    door.touched = {}
+    if touched:
+        one_at_a_time(LOCK)
+    for summary, of_sources in touched.items():
+        summary.recompute(of_sources)
 
 
 def recompute_all() -> None:
@@ -111,17 +128,16 @@ def recompute_all() -> None:
 
 
 def differences(summary: type[Summary]) -> Iterator[str]:
-    """A line for each total that isn't as its rows have it, in order of keys."""
+    """A line for each total that isn't as its rows have it today, in order of keys."""
+    summary.bring_to(timezone.localdate())
     fields: Any = summary._meta.concrete_fields
     names = [field.attname for field in fields]
-    for label in summary.sources:
-        source = apps.get_model(label)
-        stored = {row.pk: row for row in summary.stored(source, None)}
-        computed = {row.pk: row for row in summary.computed(source, None)}
-        for pk in sorted(stored.keys() | computed.keys()):
-            kept, right = (
-                ", ".join(f"{name} {getattr(row, name)}" for name in names) if row else "nothing"
-                for row in (stored.get(pk), computed.get(pk))
-            )
-            if kept != right:
-                yield f"{summary._meta.db_table}: found {kept}; expected {right}"
+    stored = {row.pk: row for row in summary._base_manager.all()}
+    computed = {row.pk: row for row in summary.all_computed()}
+    for pk in sorted(stored.keys() | computed.keys()):
+        kept, right = (
+            ", ".join(f"{name} {getattr(row, name)}" for name in names) if row else "nothing"
+            for row in (stored.get(pk), computed.get(pk))
+        )
+        if kept != right:
+            yield f"{summary._meta.db_table}: found {kept}; expected {right}"

@@ -3,17 +3,18 @@
 from typing import Any
 
 from django import forms
-from django.core.signing import BadSignature, Signer
+from django.core import paginator
 from django.db import models
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema_field
-from rest_framework.exceptions import NotFound
 from rest_framework.pagination import BasePagination, PageNumberPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
+
+from fintrack.keyset import Page, columns, ids_first, opposite
 
 from .params import AMOUNT, MAX_ID, AmountField, DateField, NumberField, ParamsForm
 
@@ -99,11 +100,17 @@ class ListFilter(filters.FilterSet):
 
 
 def ordering(*fields: str) -> filters.ChoiceFilter:
-    """The filter that sorts: by a field, or downwards with a minus; what is equal goes by id the same way."""
+    """The filter that sorts: by a field, or downwards with a minus; what is equal goes by id the same way.
+
+    Each field of a large table needs an index that begins with it and the id, or is unique.
+    """
     names = [name for field in fields for name in (field, f"-{field}")]
 
     def sort(queryset: QuerySet[Any], _name: str, value: str) -> QuerySet[Any]:
-        return queryset.order_by(*dict.fromkeys([value, "-id" if value.startswith("-") else "id"]))
+        name, meta = value.lstrip("-"), queryset.model._meta
+        if meta.get_field(name).unique or (name,) in [rule.fields for rule in meta.total_unique_constraints]:
+            return queryset.order_by(value)  # MariaDB would sort for the id
+        return queryset.order_by(value, "-id" if value.startswith("-") else "id")
 
     expected = _("one of: %(names)s") % {"names": ", ".join(names)}
     return filters.ChoiceFilter(choices=[(name, name) for name in names], method=sort, help_text=expected)
@@ -140,9 +147,26 @@ def schema_of_page(rows: Any, example: str, **members: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
+class FromBothEnds(paginator.Paginator):
+    """Finds the pages of the second half from the end, so that the last one is as near as the first."""
+
+    def page(self, number: Any) -> Any:
+        number = self.validate_number(number)
+        start = (number - 1) * self.per_page
+        stop = min(start + self.per_page, self.count)
+        rows: Any = self.object_list
+        if start < self.count - stop:
+            found = ids_first(rows[start:stop])
+        else:
+            backwards = rows.order_by(*opposite(columns(rows)))
+            found = ids_first(backwards[self.count - stop : self.count - start])[::-1]
+        return paginator.Page(found, number, self)
+
+
 class Pages(PageNumberPagination):
     """Pages with a count, for tables that are small. A page after the last is 404."""
 
+    django_paginator_class = FromBothEnds
     page_size = PAGE_SIZE
     page_size_query_param = "page_size"
     max_page_size = MAX_PAGE_SIZE
@@ -160,59 +184,21 @@ class Pages(PageNumberPagination):
 class Cursors(BasePagination):
     """Pages without a count, each as quick as the first, for tables that grow with every day.
 
-    A cursor is the row that a page begins after, or ends before; one that was made up is 404. (DRF's own
-    cursors count through equal rows, and skip some on the way back.)
+    (DRF's own cursors count through equal rows, and skip some on the way back.)
     """
-
-    @property
-    def signer(self) -> Signer:
-        """A cursor is ours alone to make, and of one order."""
-        return Signer(salt=f"cursor {self.order}")
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self.address = request.build_absolute_uri()
-        self.order: Any = queryset.query.order_by
         size = int(request.query_params.get("page_size", PAGE_SIZE))
-        cursor = request.query_params.get("cursor")
-        backwards = False
-        if cursor is not None:
-            try:
-                backwards, *position = self.signer.unsign_object(cursor)
-            except BadSignature as error:
-                raise NotFound(_("There is no such page. Follow next and previous.")) from error
-            queryset = queryset.filter(self.beyond(position, backwards))
-        found = list((queryset.reverse() if backwards else queryset)[: size + 1])
-        more = len(found) > size
-        self.rows = found[:size][::-1] if backwards else found[:size]
-        self.has_previous, self.has_next = (more, True) if backwards else (cursor is not None, more)
-        return self.rows
-
-    def beyond(self, position: list[Any], backwards: bool) -> Q:
-        """What comes after the row in that position, or before it."""
-        *first, number = (name.lstrip("-") for name in self.order)
-        *values, pk = position
-        way = "lt" if self.order[0].startswith("-") != backwards else "gt"
-        after = Q(**{f"{number}__{way}": pk})
-        for name, value in zip(first, values, strict=True):
-            after = Q(**{f"{name}__{way}": value}) | Q(**{name: value}) & after
-        return after
-
-    def link(self, there: bool, row: Any, backwards: bool) -> str | None:
-        if not there:
-            return None
-        position = [str(getattr(row, name.lstrip("-"))) for name in self.order]
-        cursor = self.signer.sign_object([backwards, *position])
-        return replace_query_param(self.address, "cursor", cursor)
+        self.page = Page(queryset, size, request.query_params.get("cursor", ""))
+        return self.page.rows
 
     def get_paginated_response(self, data: Any) -> Response:
-        rows = self.rows
-        return Response(
-            {
-                "next": self.link(bool(rows) and self.has_next, rows and rows[-1], False),
-                "previous": self.link(bool(rows) and self.has_previous, rows and rows[0], True),
-                "results": data,
-            }
+        next_, previous = (
+            cursor and replace_query_param(self.address, "cursor", cursor)
+            for cursor in (self.page.next, self.page.previous)
         )
+        return Response({"next": next_, "previous": previous, "results": data})
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         return schema_of_page(schema, "payments?cursor=WzEsIjEwMCJd%3AHj0vTMl")
