@@ -93,9 +93,7 @@ def editor() -> tuple[str, str]:
     printed = StringIO()
     call_command("api_token", "bench", role="editor", stdout=printed)
     client = Client()
-    client.force_login(
-        get_user_model().objects.get(username="bench"), "fintrack.identity.Backend"
-    )
+    client.force_login(get_user_model().objects.get(username="bench"), "fintrack.identity.Backend")
     return printed.getvalue().strip(), client.cookies["sessionid"].value
 
 

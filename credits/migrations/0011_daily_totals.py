@@ -45,13 +45,5 @@ class Migration(migrations.Migration):
                 'default_permissions': (),
             },
         ),
-        migrations.RemoveIndex(
-            model_name='payment',
-            name='payment_paid',
-        ),
-        migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['payment_date', 'type', 'sum'], name='payment_by_day'),
-        ),
         migrations.RunPython(fill, migrations.RunPython.noop),
     ]

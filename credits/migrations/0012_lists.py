@@ -9,9 +9,9 @@ from django.db.models import Count
 
 
 def fill(apps, schema_editor):
-    """The registrations; and for each borrower a debt that holds only on the last of all days.
+    """Count the registrations, and give each borrower a debt that holds only on the last day of all.
 
-    So the first reader of the debts has them computed.
+    So it is computed after the migrations, by the code that keeps it.
     """
     alias = schema_editor.connection.alias
     borrowers = apps.get_model("credits", "Borrower").objects.using(alias).order_by()
@@ -77,7 +77,7 @@ class Migration(migrations.Migration):
         ),
         migrations.RemoveIndex(
             model_name='payment',
-            name='payment_by_day',
+            name='payment_paid',
         ),
         migrations.AddIndex(
             model_name='borrower',
