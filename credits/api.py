@@ -34,7 +34,7 @@ class BorrowerSerializer(BookSerializer):
     class Meta(BookSerializer.Meta):
         model = Borrower
         fields = ["id", "login", "registration_date"]
-        extra_kwargs: dict[str, Any] = {"login": {"validators": []}}  # the model says that it is unique
+        extra_kwargs: dict[str, Any] = {"login": {"validators": []}}  # the model checks that it is unique
 
 
 class BorrowerFilter(ListFilter):
@@ -50,7 +50,7 @@ class BorrowerFilter(ListFilter):
 
 
 class BorrowerViewSet(BookViewSet):
-    """Borrowers: whom the lender lends to."""
+    """Borrowers: the people who borrow from the lender."""
 
     queryset = Borrower.objects.all()
     serializer_class = BorrowerSerializer
@@ -87,7 +87,7 @@ class CreditFilter(ListFilter):
     state = filters.MultipleChoiceFilter(
         choices=[(name, name) for name in Credit.STATES],
         method=lambda rows, _name, states: rows.in_state(states, timezone.localdate()) if states else rows,
-        help_text=_("open (which is in_term or overdue), in_term, overdue or closed; once or more often"),
+        help_text=_("open (in_term or overdue), in_term, overdue or closed; may be repeated"),
     )
     search = TextFilter(
         method=lambda rows, _name, text: rows.filter(borrower__in=Borrower.objects.search(text)),
@@ -139,7 +139,7 @@ class PaymentFilter(ListFilter):
 
 
 class CreatedPayments(serializers.Serializer):
-    """How many payments were stored, and their ids in the order of the request."""
+    """The number of payments stored, and their ids in the order of the request."""
 
     created = serializers.IntegerField(min_value=1, max_value=MAX_BULK)
     ids = serializers.ListField(child=serializers.IntegerField(min_value=1))
@@ -162,7 +162,7 @@ class PaymentViewSet(BookViewSet):
     )
     @action(detail=False, methods=["post"], url_path="bulk", pagination_class=None, filter_backends=[])
     def bulk_create(self, request: Request) -> Response:
-        """Store up to 5,000 payments, all or none. A fault's pointer begins with the payment's index."""
+        """Stores up to 5,000 payments, all or none. A fault's pointer begins with the payment's index."""
         serializer = self.get_serializer(data=request.data, **BULK)
         return self.once(
             request,

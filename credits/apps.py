@@ -16,8 +16,8 @@ class CreditsConfig(AppConfig):
 
 
 def compute_debts(apps: Any = installed, **kwargs: Any) -> None:
-    """Compute the debts that the migration of their table left to be computed."""
+    """Computes the debts that the migration of their table marked as not computed yet."""
     from .models import BorrowerDebt
 
-    if "borrowerdebt" in apps.all_models["credits"]:  # not if an earlier migration was the target
+    if "borrowerdebt" in apps.all_models["credits"]:  # an earlier migration, as a target, has no such table
         BorrowerDebt.bring_to(timezone.localdate())

@@ -1,4 +1,4 @@
-"""The book: borrowers, their credits, the payments, and the dictionary that names kinds of money."""
+"""The book: borrowers, their credits, the payments, and the dictionary of kinds of money."""
 
 from array import array
 from collections.abc import Collection, Iterable, Iterator
@@ -33,9 +33,9 @@ class DatedQuerySet(BookQuerySet):
     amount: str
 
     def dates(self, field_name: str, kind: str, order: str = "ASC") -> Any:
-        """The first days of the years or months, or the days, that have a row; Django's, as a list.
+        """Django's, but returns a list: the first day of each year or month that has a row, or each such day.
 
-        One look into the index for each: Django would truncate every date, on SQLite in Python.
+        It reads one entry of the index for each. Django would truncate every date, on SQLite even in Python.
         """
         found: list[date] = []
         rows: Any = self
@@ -52,16 +52,16 @@ class DatedQuerySet(BookQuerySet):
         return found if order == "ASC" else found[::-1]
 
     def total(self) -> Total:
-        """Of all rows."""
+        """Returns the number of all rows and the sum of their amounts."""
         return Total(**self.aggregate(count=Count("pk"), sum=MoneySum(self.amount)))
 
     def first_day(self) -> date | None:
-        """The first day that has a row."""
+        """Returns the first day that has a row."""
         return self.aggregate(first=Min(self.day))["first"]
 
 
 class ExactCharField(models.CharField):
-    """Text compared to the letter on every database; MySQL and MariaDB ignore case by default."""
+    """Text that every database compares exactly. By default MySQL and MariaDB ignore case."""
 
     def db_parameters(self, connection: Any) -> dict[str, Any]:
         parameters = super().db_parameters(connection)
@@ -78,28 +78,28 @@ class BorrowerQuerySet(BookQuerySet):
         return Registrations.total()
 
     def search(self, words: str) -> Self:
-        """Those whose id is the words, or whose login has them in it.
+        """Returns the borrowers that have this id, or a login that contains the words.
 
-        In any case; on SQLite, which knows the case of a to z alone, other letters as they are.
+        Case is ignored; on SQLite only that of A to Z, since its lower() changes no other letters.
         """
         by_id = Q(pk__in=ids(words))
         by_login = Q(login__contains=words) | Q(folded__contains=words.lower())
         return self.alias(folded=Lower("login")).filter(by_id | by_login)
 
     def with_credits(self) -> Self:
-        """Annotated with credit_count and lent, the sum of their bodies: all credits ever issued to each."""
+        """Annotates each borrower with credit_count and lent (the sum of the bodies) of all its credits."""
         return self.annotate(credit_count=Count("credits"), lent=MoneySum("credits__body"))
 
 
 class Borrower(BookModel):
-    """Whom the lender lends to. Not an account of this site: that is auth.User."""
+    """A person who borrows from the lender. Borrowers have no accounts on this site: those are auth.User."""
 
     login = ExactCharField(_("login"), max_length=150)
     registration_date = models.DateField(_("registered"))
 
     past = ("registration_date",)
 
-    # Where the QuerySet is with_credits().
+    # Set by with_credits().
     credit_count: int
     lent: Decimal
 
@@ -116,7 +116,7 @@ class Borrower(BookModel):
 
 
 def returned_after(day: date) -> Q:
-    """Of a credit: returned later than on the day, or not yet."""
+    """Returns the condition for credits that are returned after the day, or not yet."""
     return Q(actual_return_date__isnull=True) | Q(actual_return_date__gt=day)
 
 
@@ -125,11 +125,11 @@ class CreditQuerySet(DatedQuerySet):
     amount = "body"
 
     def open_at(self, day: date) -> Self:
-        """Issued by the day and not returned by it."""
+        """Returns the credits that were issued by the day and not returned by it."""
         return self.filter(returned_after(day), issuance_date__lte=day)
 
     def outstanding_at(self, day: date) -> Self:
-        """Open ones, annotated with outstanding: body - body payments up to the day, never under 0."""
+        """Annotates credits open on the day with outstanding: body - body payments by then, at least 0."""
         paid = (
             Payment.objects.filter(credit=OuterRef("pk"), type=Dictionary.BODY, payment_date__lte=day)
             .order_by()
@@ -141,11 +141,11 @@ class CreditQuerySet(DatedQuerySet):
         return self.open_at(day).annotate(outstanding=Round(not_negative, 2))  # SQLite subtracts floats
 
     def named(self, words: str) -> Self:
-        """By its id or its borrower's, or a part of the borrower's login."""
+        """Returns the credits that have this id, or a borrower that has this id or such a login."""
         return self.filter(self.has_name(words))
 
     def search(self, words: str) -> Self:
-        """The same, or by one of its amounts or days."""
+        """Returns the credits that named() returns, and those that have such an amount or day."""
         days = ("issuance_date", "return_date", "actual_return_date")
         return self.filter(self.has_name(words) | same(words, days, ("body", "percent")))
 
@@ -156,8 +156,8 @@ class CreditQuerySet(DatedQuerySet):
         return Q(borrower__in=Borrower.objects.search(words))
 
     def in_state(self, states: Collection[str], day: date) -> Self:
-        """Those of any of these states of Credit.STATES on the day; one that is issued later is in none."""
-        # As a rule no return is still to come. Then the open ones are a range of credit_returned, in order.
+        """Returns the credits in any of these states on the day. Before its issuance a credit has none."""
+        # Usually no return date is in the future. Then open credits are a range of the index credit_returned.
         some_return_later = Credit.objects.filter(actual_return_date__gt=day).exists()
         not_returned = returned_after(day) if some_return_later else Q(actual_return_date__isnull=True)
         is_open = Q(not_returned, issuance_date__lte=day)
@@ -175,7 +175,7 @@ class CreditQuerySet(DatedQuerySet):
         return self.filter(Q(*(kinds[state] for state in sorted(wanted)), _connector=Q.OR))
 
     def overpaid(self) -> Self:
-        """More was paid towards the body than the body is."""
+        """Returns the credits whose payments for the body exceed the body."""
         paid = (
             Payment.objects.filter(type=Dictionary.BODY)
             .values("credit")
@@ -184,7 +184,7 @@ class CreditQuerySet(DatedQuerySet):
         return self.filter(pk__in=paid.filter(paid__gt=F("credit__body")).values("credit"))
 
     def with_payments(self, until: date = date.max) -> Self:
-        """Annotated with body_payments and percent_payments: what was paid for each by the day."""
+        """Annotates each credit with body_payments and percent_payments, the sums paid by the day."""
         by_then = Q(payments__payment_date__lte=until)
         paid = {
             name: MoneySum("payments__sum", filter=by_then & Q(payments__type=kind))
@@ -215,7 +215,7 @@ class Credit(BookModel):
 
     past = ("issuance_date", "actual_return_date")
 
-    # Where the QuerySet is with_payments().
+    # Set by with_payments().
     body_payments: Decimal
     percent_payments: Decimal
 
@@ -225,7 +225,7 @@ class Credit(BookModel):
         verbose_name = _("credit")
         verbose_name_plural = _("credits")
         indexes = [
-            # What follows the id is there to filter and to add up within the index alone.
+            # The columns after the id allow filters and sums to be computed from the index alone.
             models.Index(
                 fields=["issuance_date", "id", "actual_return_date", "return_date", "body"],
                 name="credit_in_order",
@@ -276,7 +276,7 @@ class Credit(BookModel):
             yield "percent", _("%(interest)s is more than %(times)d times the body, %(body)s.") % values
 
     def doubts_of_payments(self) -> Iterator[tuple[str, Any]]:
-        """What is doubtful beside the payments that are stored: too much paid, or closed with a debt."""
+        """Yields (field, reason) if too much was paid for the credit, or if it is closed with a debt."""
         stored = Credit.objects.with_payments().get(pk=self.pk)
         for name in ("body", "percent"):
             owed = getattr(stored, name) - getattr(stored, f"{name}_payments")
@@ -293,7 +293,7 @@ class Credit(BookModel):
         return self.actual_return_date is not None and self.actual_return_date <= day
 
     def state(self, day: date) -> str:
-        """In term, overdue or closed on the day; empty before it is issued."""
+        """Returns whether the credit is in term, overdue or closed on the day; "" before it is issued."""
         if self.issuance_date > day:
             return ""
         if self.is_closed_on(day):
@@ -301,7 +301,7 @@ class Credit(BookModel):
         return self.OVERDUE if self.days_past_due(day) else self.IN_TERM
 
     def days_past_due(self, day: date) -> int:
-        """Whole days from the deadline to the day, never under 0."""
+        """Returns the number of days from the deadline to the day, at least 0."""
         return max(0, (day - self.return_date).days)
 
 
@@ -330,7 +330,7 @@ class Dictionary(BookModel):
         yield from super().faults()
         others = Dictionary.objects.exclude(pk=self.pk).values_list("name", flat=True)
         if self.name and self.name.casefold() in (name.casefold() for name in others):
-            expected = _("There is an entry of this name, in some case, already.")
+            expected = _("There is already an entry with this name, ignoring case.")
             yield "name", ValidationError(expected, "unique")
 
 
@@ -339,7 +339,7 @@ class PaymentQuerySet(DatedQuerySet):
     amount = "sum"
 
     def paid_for_body(self, day: date) -> dict[int, tuple[Decimal, date | None, date | None]]:
-        """Returns {credit: (paid for its body by the day, the last day of that, the next day of more)}."""
+        """Returns {credit: (paid for its body by the day, day of the last payment, day of the next one)}."""
         by_then, later = Q(payment_date__lte=day), Q(payment_date__gt=day)
         rows = self.filter(type=Dictionary.BODY).order_by().values_list("credit")
         return {
@@ -352,7 +352,7 @@ class PaymentQuerySet(DatedQuerySet):
         }
 
     def search(self, words: str) -> Self:
-        """By its id or its credit's, a part of the borrower's login, its amount or its day."""
+        """Returns the payments that have this id, credit, amount or day, or a borrower with such a login."""
         if numbers := ids(words):
             named = Q(pk__in=numbers) | Q(credit__in=numbers)
         else:
@@ -389,7 +389,7 @@ class Payment(BookModel):
         verbose_name = _("payment")
         verbose_name_plural = _("payments")
         indexes = [
-            # What follows the id is there to add up within the index alone.
+            # The columns after the id allow sums to be computed from the index alone.
             models.Index(fields=["payment_date", "id", "type", "sum"], name="payment_in_order"),
             models.Index(fields=["type", "payment_date", "id"], name="payment_of_type"),
             models.Index(fields=["sum", "id"], name="payment_by_sum"),
@@ -407,7 +407,7 @@ class Payment(BookModel):
         return f"{self.pk}"
 
     def clean_fields(self, exclude: Collection[str] | None = None) -> None:
-        """As Django's. Unless it is excluded, the credit is read anew, and held."""
+        """Django's, but reads the credit again and locks it, unless it is excluded."""
         if "credit" not in (exclude or ()):
             for credit in Credit.objects.held([self.credit_id]).values():
                 self.credit = credit
@@ -418,7 +418,7 @@ class Payment(BookModel):
         try:
             issued = self.credit.issuance_date
         except Credit.DoesNotExist:
-            return  # a fault of its own
+            return  # the field reports the missing credit itself
         if issued and self.payment_date and self.payment_date < issued:
             expected = _("Expected the credit's day of issuance, %s, or later.") % issued
             yield "payment_date", ValidationError(expected, "too_early")
@@ -431,13 +431,14 @@ def batches(ids: Iterable[int]) -> Iterator[list[int]]:
 
 
 class BorrowerDebt(Summary):
-    """What a borrower owes: the order of the list of borrowers.
+    """What a borrower owes. The list of borrowers is sorted by these figures.
 
     The figures hold on each day from `since` to the day before `changes_on`, because no issuance, return or
-    payment for body lies between. None: no bound. So time passes without a write, as a rule.
+    payment for body lies between. None means no bound. So a new day rarely requires a write.
     """
 
-    NEVER = date.max  # oldest_due of those without an open credit: each database sorts nulls its own way
+    # oldest_due of borrowers without open credits. It is not null, since databases sort nulls differently.
+    NEVER = date.max
 
     borrower = models.OneToOneField(
         Borrower, models.DO_NOTHING, primary_key=True, related_name="+", db_constraint=False
@@ -508,7 +509,7 @@ class BorrowerDebt(Summary):
 
     @classmethod
     def of(cls, borrowers: Collection[int], day: date) -> list["BorrowerDebt"]:
-        """Returns what these borrowers owe on the day; nothing for ids of none."""
+        """Returns what these borrowers owe on the day. Ids without a borrower are left out."""
         nothing = {"credit_count": 0, "open_count": 0, "outstanding": ZERO, "oldest_due": cls.NEVER}
         every = Credit.objects.filter(borrower__in=borrowers).in_bulk()
         owners = {credit.borrower_id for credit in every.values()}

@@ -1,4 +1,4 @@
-"""Rows of the source files <-> models: what their columns are, and what a row must agree with."""
+"""The resources of the source files: the columns of each file, and the checks of its rows."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ class BorrowerResource(BookResource):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.logins: dict[str, int] = {}  # whose each is: an id, or of a row without one its negative number
+        self.logins: dict[str, int] = {}  # {login: its borrower's id; without one, the negative row number}
 
     def check(self, batch: Batch) -> None:
         logins = [item.login for _number, item in batch.having("login")]
@@ -72,7 +72,7 @@ class CreditResource(BookResource):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        # {credit: (row, cell, day)} of those that had an earlier issuance date
+        # {credit: (row, cell, day)} of credits whose new issuance date is later than the stored one
         self.issued_later: dict[int, tuple[int, Any, date]] = {}
 
     def check(self, batch: Batch) -> None:
@@ -128,7 +128,7 @@ class PaymentResource(BookResource):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.added: dict[tuple[int, int], Decimal] = defaultdict(Decimal)  # by the rows so far
+        self.added: dict[tuple[int, int], Decimal] = defaultdict(Decimal)  # sums of the rows so far
 
     def check(self, batch: Batch) -> None:
         issued = batch.known(Credit, "credit_id", "credit_id", "issuance_date")

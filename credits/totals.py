@@ -1,4 +1,4 @@
-"""What was issued and collected on each day: the summary that reports over time read."""
+"""Stored totals of each day: issuances, payments and registrations. Reports over time read them."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from .book.summaries import Summary, SummaryManager
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """How many issuances or payments, and their sum."""
+    """The number of issuances or payments, and their sum."""
 
     count: int = 0
     sum: Decimal = ZERO
@@ -28,23 +28,23 @@ class DailyTotalQuerySet(models.QuerySet[Any]):
         return self.filter(kind=DailyTotal.ISSUED)
 
     def collected(self) -> Self:
-        """Payments for body and interest."""
+        """Returns the totals of payments, for body and for interest."""
         return self.filter(kind__in=[DailyTotal.BODY_PAID, DailyTotal.INTEREST_PAID])
 
     def between(self, first: date | None, last: date | None) -> Self:
-        """Both days inclusive; None: no bound."""
+        """Returns the totals from the first day to the last, both included. None means no bound."""
         rows = self if first is None else self.filter(day__gte=first)
         return rows if last is None else rows.filter(day__lte=last)
 
     def by_month(self) -> dict[str, Total]:
-        """{"2021-06": Total} for the months that have an issuance or a payment.
+        """Returns {"2021-06": Total} for the months that have an issuance or a payment.
 
-        A date as text begins with its month on every database.
+        On every database the text of a date begins with its month.
         """
         return self.annotate(month=Left("day", 7)).totals_by("month")
 
     def by_day(self) -> dict[date, Total]:
-        """{day: Total} for the days that have an issuance or a payment."""
+        """Returns {day: Total} for the days that have an issuance or a payment."""
         return self.totals_by("day")
 
     def total(self) -> Total:
@@ -52,7 +52,7 @@ class DailyTotalQuerySet(models.QuerySet[Any]):
         return Total(sums["count"] or 0, sums["sum"] or ZERO)
 
     def last_day(self, until: date) -> date | None:
-        """The last day, by then, that has an issuance or a payment."""
+        """Returns the last day, up to this one, that has an issuance or a payment."""
         return self.filter(day__lte=until).aggregate(last=Max("day"))["last"]
 
     def totals_by(self, column: str) -> dict[Any, Total]:
@@ -61,9 +61,9 @@ class DailyTotalQuerySet(models.QuerySet[Any]):
 
 
 class DailyTotal(Summary):
-    """How much was issued, or paid for body or for interest, on a day that has any of it."""
+    """The count and sum of a day's issuances, payments for body or payments for interest."""
 
-    BODY_PAID, INTEREST_PAID, ISSUED = 1, 2, 3  # as in the dictionary
+    BODY_PAID, INTEREST_PAID, ISSUED = 1, 2, 3  # the ids in the dictionary
     KINDS = {"credits.credit": [ISSUED], "credits.payment": [BODY_PAID, INTEREST_PAID]}
 
     pk = models.CompositePrimaryKey("kind", "day")
@@ -107,7 +107,7 @@ class DailyTotal(Summary):
 
 
 class Registrations(Summary):
-    """How many borrowers registered on a day. Counting them all would read a whole index."""
+    """The number of borrowers registered on a day. Counting the borrowers themselves reads a whole index."""
 
     day = models.DateField(primary_key=True)
     count = models.PositiveIntegerField()
@@ -135,5 +135,5 @@ class Registrations(Summary):
 
     @classmethod
     def total(cls) -> int:
-        """How many borrowers there are."""
+        """Returns the number of borrowers."""
         return cls.objects.aggregate(count=Sum("count"))["count"] or 0

@@ -1,4 +1,4 @@
-"""Who may do what: the three roles, and how programs and people show who they are."""
+"""Access control: the three roles, and the authentication of programs and people."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,12 +26,12 @@ from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from .accounts import is_password_due, note_use
+from .accounts import is_password_due, store_last_use
 from .identity import token_of
 
 ANALYST, EDITOR, ADMINISTRATOR = "Analyst", "Editor", "Administrator"
 
-# {role: {app: what it may do with the app's tables}}
+# {role: {app: its permissions for the app's tables}}
 ALL = ["view", "add", "change", "delete"]
 ROLES = {
     ANALYST: {"credits": ["view"], "plans": ["view"]},
@@ -39,11 +39,11 @@ ROLES = {
     ADMINISTRATOR: {"credits": ALL, "plans": ALL, "auth": ["view", "add", "change"], "fintrack": ALL},
 }
 STAFF = (EDITOR, ADMINISTRATOR)  # who may enter the admin
-NOBODYS = ("group", "permission", "idempotencykey")  # tables of these apps that no role is about
+NOBODYS = ("group", "permission", "idempotencykey")  # no role has permissions for these tables
 
 
 def grant_roles(sender: AppConfig, using: str, **kwargs: Any) -> None:
-    """After the app is migrated, give each role its permissions there: those of ROLES and no others."""
+    """Called after an app is migrated: gives each role exactly the app's permissions that ROLES lists."""
     if not any(sender.label in apps for apps in ROLES.values()):
         return
     of_app = Permission.objects.using(using).filter(content_type__app_label=sender.label)
@@ -56,7 +56,7 @@ def grant_roles(sender: AppConfig, using: str, **kwargs: Any) -> None:
 
 
 def is_staff(user: Any) -> bool:
-    """Whether the account may enter the admin."""
+    """Tells whether the account may enter the admin."""
     if not user.is_active or user.is_superuser:
         return user.is_active
     if not hasattr(user, "_is_staff_by_role"):
@@ -65,23 +65,26 @@ def is_staff(user: Any) -> bool:
 
 
 def accounts_in_reach(user: Any) -> QuerySet[User]:
-    """The accounts that an administrator may manage: to change a superuser would be to become one."""
+    """Returns the accounts that the user may manage.
+
+    Only superusers manage superusers: an administrator who could change one could become one.
+    """
     accounts = User.objects.order_by("username")
     return accounts if user.is_superuser else accounts.filter(is_superuser=False)
 
 
 def client_address(request: HttpRequest) -> str:
-    """Where a request comes from: its peer or, behind a trusted proxy, the address that it wrote down.
+    """Returns the address that sent the request: its peer or, behind a trusted proxy, the proxy's client.
 
-    An IPv6 address stands as the first of its /64 network: a client may take any address of that network.
+    For IPv6 it returns the first address of the /64 network, since a client may use all its addresses.
     """
     peer = request.META.get("REMOTE_ADDR", "")
     entries = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
     try:
         address = ip_address(peer)
-    except ValueError:  # a socket has none
+    except ValueError:  # the peer is a Unix socket, which has no address
         return peer
-    with suppress(ValueError):  # of an entry that is no address
+    with suppress(ValueError):  # an entry that is no address
         while entries and any(address in network for network in settings.TRUSTED_PROXIES):
             address = ip_address(entries.pop().strip())
     if address.version == 6:
@@ -92,7 +95,7 @@ def client_address(request: HttpRequest) -> str:
 def limit_body(
     get_response: Callable[[HttpRequest], HttpResponseBase],
 ) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Middleware: 413 before anything is read of a request to the admin that is too large."""
+    """Middleware: refuses too large requests to the admin with a 413, before reading their body."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         length = request.META.get("CONTENT_LENGTH") or "0"
@@ -112,11 +115,11 @@ def limit_body(
 
 
 class Policy(CSPMiddleware):
-    """django-csp's; the policy that most answers have is written once."""
+    """django-csp's, except that it builds the usual policy only once."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         if settings.DEBUG or any(name.startswith("_csp") for name in (*vars(response), *vars(request))):
-            return super().process_response(request, response)  # a view has a policy of its own
+            return super().process_response(request, response)  # the view may have its own policy
         response.headers.setdefault(HEADER, self.usual)
         return response
 
@@ -126,7 +129,7 @@ class Policy(CSPMiddleware):
 
 
 class SignedIn(LoginRequiredMiddleware):
-    """Django's; and who has a password from somebody else changes it before any page is shown."""
+    """Django's, except that accounts with a password set by somebody else must change it first."""
 
     def process_view(self, request: HttpRequest, view_func: Any, *args: Any) -> Any:
         answer = super().process_view(request, view_func, *args)
@@ -138,7 +141,7 @@ class SignedIn(LoginRequiredMiddleware):
 
 
 class SessionAuthentication(DRFSessionAuthentication):
-    """DRF's, but not with a password that is to be changed."""
+    """DRF's, except that it refuses accounts that must change their password first."""
 
     def authenticate(self, request: Request) -> Any:
         found = super().authenticate(request)
@@ -148,7 +151,7 @@ class SessionAuthentication(DRFSessionAuthentication):
 
 
 class TokenAuthentication(KnoxTokenAuthentication):
-    """knox's, with one query; notes the use."""
+    """knox's, with a single query. It stores when the token was used."""
 
     def authenticate_credentials(self, token: bytes) -> tuple[User, AuthToken]:
         found = token_of(token.decode()) if token.isascii() else None
@@ -157,12 +160,12 @@ class TokenAuthentication(KnoxTokenAuthentication):
         known, last_used = found
         if not known.user.is_active:
             raise AuthenticationFailed(_("User inactive or deleted."))
-        note_use(known, last_used)
+        store_last_use(known, last_used)
         return known.user, known
 
 
 class HasPermissions(BasePermission):
-    """The account, by its role, has every permission named."""
+    """Requires all permissions in `permissions`."""
 
     permissions: list[str] = []
 

@@ -1,7 +1,7 @@
-"""The trail of accounts, and what it is made of: who was given or did what, recorded where it is done.
+"""The trail of accounts: records changes of accounts, roles, passwords, tokens and locks.
 
-Signals see accounts, roles and tokens, written by the admin, a command or a shell. Only update() and
-the bulk operations of a QuerySet go around them, and nothing here uses those on accounts.
+Signal receivers record changes made by the admin, a command or a shell. Only update() and the bulk operations
+of QuerySets send no signals; FinTrack doesn't use them on accounts.
 """
 
 import logging
@@ -35,16 +35,16 @@ logger = logging.getLogger(__name__)
 FIELDS = ("username", "first_name", "last_name", "email", "is_active", "is_superuser")
 DIGEST = re.compile(r"[0-9a-f]{128}")
 FAILURES_KEPT_FOR = timedelta(days=90)
-DUE = "password_due"  # in a session: of an account that had a password due when it signed in
+DUE = "password_due"  # set in a session if the account had to change its password when it signed in
 
-# In one transaction, so that the change and its record are both stored or neither is.
+# Both save in a transaction, so that either the change and its record are stored or neither is.
 User.save = transaction.atomic(User.save)  # type: ignore[method-assign]
 AuthToken.save = transaction.atomic(AuthToken.save)
 
 
 def record(action: str, about: User | None, fields: dict[str, list[Any]]) -> None:
     by = actor()
-    by["via"] = DIGEST.sub("…", by["via"])  # in the admin's address of a token
+    by["via"] = DIGEST.sub("…", by["via"])  # the admin's address of a token contains its digest
     AccountChange.objects.create(**by, action=action, about=about, fields=fields)
 
 
@@ -52,8 +52,8 @@ def record(action: str, about: User | None, fields: dict[str, list[Any]]) -> Non
 
 
 @receiver(pre_save, sender=User)
-def keep_stored(instance: Any, update_fields: Collection[str] | None, **kwargs: Any) -> None:
-    """What the database has of the fields that are about to be saved; of last_login alone, nothing."""
+def remember_stored(instance: Any, update_fields: Collection[str] | None, **kwargs: Any) -> None:
+    """Keeps the stored values of the fields to be saved, for record_account(). last_login isn't recorded."""
     names = [name for name in (*FIELDS, "password") if update_fields is None or name in update_fields]
     rows = User.objects.select_for_update().filter(pk=instance.pk).values(*names) if names else []
     instance.stored = next(iter(rows), {})
@@ -62,7 +62,7 @@ def keep_stored(instance: Any, update_fields: Collection[str] | None, **kwargs: 
 @receiver(post_save, sender=User)
 def record_account(instance: Any, created: bool, raw: bool, **kwargs: Any) -> None:
     stored = vars(instance).pop("stored")
-    if raw:  # a fixture, which brings its records with it
+    if raw:  # a fixture has its own records
         return
     now = {name: getattr(instance, name) for name in (FIELDS if created else stored) if name in FIELDS}
     fields = {
@@ -70,7 +70,7 @@ def record_account(instance: Any, created: bool, raw: bool, **kwargs: Any) -> No
     }
     if created:
         record(AccountChange.MADE, instance, fields | {"password": [None, password_state(instance.password)]})
-        see_password(instance)
+        update_password_due(instance)
         return
     if fields:
         record(AccountChange.CHANGED, instance, fields)
@@ -79,12 +79,12 @@ def record_account(instance: Any, created: bool, raw: bool, **kwargs: Any) -> No
 
 
 def password_state(password: str) -> str:
-    """All that the trail tells of a password."""
+    """Returns what the trail records of a password."""
     return "usable" if is_password_usable(password) else "unusable"
 
 
 def is_new_password(account: Any, stored: str | None, update_fields: Collection[str] | None) -> bool:
-    """Whether it is another password, and not the same one under a newer hash, as a sign-in saves it."""
+    """Tells whether the password is another one. A sign-in may save the same password with a newer hash."""
     if stored is None or stored == account.password:
         return False
     rehashed = account._password is None and update_fields == {"password"}
@@ -102,11 +102,11 @@ def record_password(account: User, before: str) -> None:
     else:
         action = AccountChange.PASSWORD_SET
     record(action, account, {} if before == after else {"password": [before, after]})
-    see_password(account)
+    update_password_due(account)
 
 
-def see_password(account: User) -> None:
-    """Who has a password from another account must change it; a command's is left alone."""
+def update_password_due(account: User) -> None:
+    """An account must change a password set by another account, but not one set by a command."""
     by = actor()["account"]
     if by == account or not account.has_usable_password():
         PasswordDue.objects.filter(account=account).delete()
@@ -115,24 +115,27 @@ def see_password(account: User) -> None:
 
 
 class OwnPasswordForm(PasswordChangeForm):
-    """Django's, which would take the old password as the new one."""
+    """Django's, except that it refuses the old password as the new one."""
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or self.cleaned_data
         if given.get("new_password1") and given["new_password1"] == given.get("old_password"):
-            self.add_error("new_password1", _("Choose another password than the one you have."))
+            self.add_error("new_password1", _("Choose a password that differs from the current one."))
         return given
 
 
 @receiver(user_logged_in)
-def keep_due(request: HttpRequest, user: Any, **kwargs: Any) -> None:
-    """A password that somebody else sets ends all sessions: none has to ask again whether its own is due."""
+def remember_password_due(request: HttpRequest, user: Any, **kwargs: Any) -> None:
+    """Marks the session if the password is due, so that only marked sessions query for it.
+
+    A sign-in is early enough: when somebody else sets a password, all sessions of the account end.
+    """
     if PasswordDue.objects.filter(account=user).exists():
         request.session[DUE] = True
 
 
 def is_password_due(request: HttpRequest) -> bool:
-    """Whether the account of the session must change its password before anything else."""
+    """Tells whether the account of the session must change its password first."""
     if DUE not in request.session:
         return False
     if PasswordDue.objects.filter(account=request.user.pk).exists():
@@ -147,14 +150,14 @@ recorded: ContextVar[frozenset[Any]] = ContextVar("recorded", default=frozenset(
 
 
 def roles_of(pks: Iterable[Any]) -> dict[User, str | None]:
-    """{account: the names of its roles}, in order of the names."""
+    """Returns {account: the sorted names of its roles, or None}."""
     accounts = User.objects.filter(pk__in=pks).prefetch_related("groups")
     return {each: ", ".join(sorted(group.name for group in each.groups.all())) or None for each in accounts}
 
 
 @contextmanager
 def roles_as_one(account: User) -> Iterator[None]:
-    """One record of all that becomes of the account's roles in here."""
+    """Records all changes of the account's roles in this context as one change."""
     before = roles_of([account.pk])
     token = recorded.set(recorded.get() | {account.pk})
     try:
@@ -172,8 +175,10 @@ def record_roles(before: dict[User, str | None]) -> None:
 
 
 @receiver(m2m_changed, sender=User.groups.through)
-def see_roles(instance: Any, action: str, reverse: bool, pk_set: set[Any] | None, **kwargs: Any) -> None:
-    """Of an account, or of all accounts that a group is given to or taken from."""
+def record_role_changes(
+    instance: Any, action: str, reverse: bool, pk_set: set[Any] | None, **kwargs: Any
+) -> None:
+    """Records changes from either side: the groups of an account, or the accounts of a group."""
     if action.startswith("pre_"):
         pks = {instance.pk} if not reverse else pk_set or instance.user_set.values_list("pk", flat=True)
         instance.roles_before = roles_of(set(pks) - recorded.get())
@@ -185,7 +190,7 @@ def see_roles(instance: Any, action: str, reverse: bool, pk_set: set[Any] | None
 
 
 def make_token(account: User, lifetime: timedelta, purpose: str) -> tuple[AuthToken, str]:
-    """A new token and its text, which is kept nowhere. Expired tokens are cleared away at this moment."""
+    """Makes a token. Returns it and its text, which isn't stored. It also deletes expired tokens."""
     for expired in AuthToken.objects.filter(expiry__lt=timezone.now()).select_related("user"):
         expired.delete()
     digest, text = get_digest_token()
@@ -214,15 +219,15 @@ def record_new_token(instance: Any, created: bool, raw: bool, **kwargs: Any) -> 
 @receiver(pre_delete, sender=AuthToken)
 @receiver(pre_delete, sender=Token)
 def record_revoked_token(instance: Any, **kwargs: Any) -> None:
-    """Also of an expired token that is cleared away."""
+    """Records a revoked token, or an expired one that make_token() deletes."""
     expired = instance.expiry and instance.expiry < timezone.now()
     purpose = TokenNote.objects.filter(token=instance.pk).values_list("purpose", flat=True).first()
     gone = {name: [value, None] for name, value in facts_of(instance, purpose or "").items()}
     record(AccountChange.TOKEN_EXPIRED if expired else AccountChange.TOKEN_REVOKED, instance.user, gone)
 
 
-def note_use(token: AuthToken, last_used: datetime | None) -> None:
-    """Keep the hour in which the token is used. If the database is busy, the next request will."""
+def store_last_use(token: AuthToken, last_used: datetime | None) -> None:
+    """Stores the hour in which the token is used. If the database is busy, the next request will store it."""
     hour = timezone.now().replace(minute=0, second=0, microsecond=0)
     if last_used and last_used >= hour:
         return
@@ -231,12 +236,12 @@ def note_use(token: AuthToken, last_used: datetime | None) -> None:
         with without_waiting():
             outdated.update(last_used=hour)
     except OperationalError as error:
-        logger.info("The use of a token can't be noted now: %s", error)
+        logger.info("The last use of a token could not be stored: %s", error)
 
 
 @contextmanager
 def without_waiting() -> Iterator[None]:
-    """On SQLite, where every write waits for every other, a write in here fails at once."""
+    """Lets writes on SQLite fail instead of waiting for other writers, which lock the whole database."""
     if connection.vendor != "sqlite":
         yield
         return
@@ -253,7 +258,7 @@ def without_waiting() -> Iterator[None]:
 
 
 def unlock(attempt: FailedSignIn) -> None:
-    """Forget the failures with that name at that address."""
+    """Deletes the failed sign-ins with this name from this address."""
     with transaction.atomic():
         attempts = AccessAttempt.objects.filter(username=attempt.username, ip_address=attempt.ip_address)
         failures = sum(each.failures_since_start for each in attempts.select_for_update())
@@ -263,21 +268,24 @@ def unlock(attempt: FailedSignIn) -> None:
 
 
 def record_unlocked(attempt: AccessAttempt, failures: int) -> None:
-    """A name that no account has may be anything, a password too: it is not recorded."""
+    """Records no name that isn't an account's: somebody may have typed a password there."""
     about = User.objects.filter(username=attempt.username).first()
     record(AccountChange.UNLOCKED, about, {"address": [attempt.ip_address, None], "failures": [failures, 0]})
 
 
 @receiver(post_delete, sender=AccessAttempt)
 def record_reset(instance: Any, **kwargs: Any) -> None:
-    """Of a command, such as axes_reset. In a request it is a sign-in that clears them, or unlock()."""
+    """Records resets by commands such as axes_reset.
+
+    In a request the attempts are deleted by a successful sign-in, or by unlock(), which records them.
+    """
     if not current_request.get():
         record_unlocked(instance, instance.failures_since_start)
 
 
 @receiver(post_save, sender=AccessFailureLog)
 def forget_old_failures(**kwargs: Any) -> None:
-    """Up to 100 with each new one. The oldest are the first by id: there is no index of their times."""
+    """Deletes up to 100 old failures with each new one. It sorts by id, since the times have no index."""
     oldest = AccessFailureLog.objects.order_by("pk").values_list("pk", "attempt_time")[:100]
     limit = timezone.now() - FAILURES_KEPT_FOR
     AccessFailureLog.objects.filter(pk__in=[pk for pk, moment in oldest if moment < limit]).delete()

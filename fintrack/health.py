@@ -1,4 +1,4 @@
-"""Is the process alive, and can it answer? For load balancers and orchestrators, without sign-in."""
+"""Health checks for load balancers and orchestrators, which need no sign-in."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -16,7 +16,7 @@ from .api.problems import problem_response
 
 
 def for_machines(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """A decorator: no sign-in, nothing kept, and another method than GET is a problem in JSON."""
+    """Decorates a view that needs no sign-in and isn't cached. Methods except GET and HEAD return a 405."""
 
     @csrf_exempt
     @login_not_required
@@ -37,7 +37,7 @@ def livez(request: HttpRequest) -> JsonResponse:
 
 @for_machines
 def readyz(request: HttpRequest) -> JsonResponse:
-    """503 where the database can't answer or isn't migrated. Without the cache all is slower, not wrong."""
+    """Returns 503 if the database fails or isn't migrated. Without the cache FinTrack works, only slower."""
     checks = {
         "database": outcome(check_database),
         "migrations": outcome(check_migrations),
@@ -50,13 +50,13 @@ def readyz(request: HttpRequest) -> JsonResponse:
 def outcome(check: Callable[[], None]) -> str:
     try:
         check()
-    except Exception:  # whatever a driver raises; its text may name hosts and accounts
+    except Exception:  # drivers raise errors of many types; their texts may name hosts and accounts
         return "failed"
     return "ok"
 
 
 def check_database() -> None:
-    with connection.cursor() as cursor:  # a connection that is kept may have died
+    with connection.cursor() as cursor:  # a persistent connection may be broken
         cursor.execute("SELECT 1")
 
 
@@ -69,4 +69,4 @@ def check_migrations() -> None:
 def check_cache() -> None:
     cache.set("readyz", "ok", timeout=10)
     if cache.get("readyz") != "ok":
-        raise RuntimeError("The cache forgets.")
+        raise RuntimeError("The cache lost a value.")

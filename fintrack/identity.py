@@ -1,6 +1,6 @@
-"""Who sends a request: a session, an account, a token. Each is one query, permissions included.
+"""Identifies the sender of a request. One query reads a session, an account or a token with all permissions.
 
-Nothing is remembered between requests: a role, a token or a password that is taken away is gone at once.
+Nothing is cached between requests, so a revoked role, token or password is refused from the next request on.
 """
 
 import json
@@ -22,14 +22,14 @@ from knox.models import AuthToken
 from knox.settings import CONSTANTS
 
 COLUMNS = [field.attname for field in User._meta.concrete_fields]
-KEY = "{key}"  # no key of a token
+KEY = "{key}"  # a placeholder; no token or session has this key
 
 
 class Prepared:
-    """A query with one parameter. Its SQL is written once, which takes Django longer than all the rest."""
+    """A query with one parameter. Its SQL is built only once: that takes Django longer than all the rest."""
 
     def __init__(self, rows: QuerySet[Any, Any], parameter: Any) -> None:
-        """rows: filtered by parameter, in whose place each value is put."""
+        """rows is filtered by parameter, a placeholder that each value replaces."""
         self.query, self.parameter = rows.query, parameter
         compiler = self.query.get_compiler(connection=connection)
         self.sql, self.params = compiler.as_sql()
@@ -54,7 +54,7 @@ class JSONArray(Func):
 
 
 def account_at(path: str) -> list[Any]:
-    """The columns of an account, then the names of the permissions of its role and of its own."""
+    """Returns the columns of an account, then the permissions of its roles, then its own permissions."""
     name = Concat("content_type__app_label", Value("."), "codename")
 
     def names(of: str) -> Subquery:
@@ -65,11 +65,11 @@ def account_at(path: str) -> list[Any]:
 
 
 def account_from(values: list[Any]) -> User:
-    """Of the values of account_at()."""
+    """Makes the account from the values of account_at()."""
     *row, by_role, own = values
     account = User.from_db(connection.alias, COLUMNS, row)
     if account.is_active and not account.is_superuser:
-        # Where ModelBackend looks before it asks the database.
+        # ModelBackend looks here before it queries the database.
         account._perm_cache = {*json.loads(by_role or "[]"), *json.loads(own or "[]")}  # type: ignore[attr-defined]
     return account
 
@@ -81,13 +81,13 @@ def by_id() -> Prepared:
 
 @cache
 def by_key() -> Prepared:
-    """Tokens by their beginning, mostly one: digest, expiry, last use, account."""
+    """Reads digest, expiry, last use and account of the tokens with a key: the beginning of their text."""
     facts = ("digest", "expiry", "note__last_used", *account_at("user__"))
     return Prepared(AuthToken.objects.filter(token_key=KEY).values_list(*facts), parameter=KEY)
 
 
 def token_of(text: str) -> tuple[AuthToken, datetime | None] | None:
-    """The token with its account, and when it was used last. None if there is none, or it has expired."""
+    """Returns the token with its account, and its last use; None if it doesn't exist or has expired."""
     key = text[: CONSTANTS.TOKEN_KEY_LENGTH]
     for digest, expiry, last_used, *account in by_key().rows(key):
         if compare_digest(hash_token(text), digest) and (expiry is None or expiry > timezone.now()):
@@ -97,7 +97,7 @@ def token_of(text: str) -> tuple[AuthToken, datetime | None] | None:
 
 
 class Backend(ModelBackend):
-    """Django's, whose accounts of sessions come with their permissions."""
+    """Django's, except that it reads the account of a session together with its permissions."""
 
     def get_user(self, user_id: Any) -> User | None:
         account = next(map(account_from, by_id().rows(user_id)), None)
@@ -111,7 +111,7 @@ def by_session_key() -> Prepared:
 
 
 class SessionStore(db.SessionStore):
-    """Django's, with the SQL written once."""
+    """Django's, except that its SQL is built only once."""
 
     def _get_session_from_db(self) -> Session | None:
         key = self.session_key or ""

@@ -1,4 +1,4 @@
-"""Keyset pages: each begins at a position in an index, so the last costs as much as the first."""
+"""Keyset pages: each begins at a position in an index, so the last page takes no longer than the first."""
 
 from collections.abc import Sequence
 from typing import Any

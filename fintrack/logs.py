@@ -1,4 +1,4 @@
-"""One JSON line for each request, and an id by which a client's request is found in them."""
+"""Logs one JSON line for each request, with an id by which a client's request can be found."""
 
 import json
 import logging
@@ -21,9 +21,9 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 class RequestLog:
-    """Middleware, the outermost. A client may bring an id in X-Request-ID; each answer has one.
+    """The outermost middleware: logs each request, and sends its id in X-Request-ID, as clients may too.
 
-    A line names the route and never the address, which may hold a login or an amount.
+    A line names the route, never the address, which may contain a login or an amount.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -52,7 +52,7 @@ class RequestLog:
 
 
 def account_of(request: HttpRequest) -> int | None:
-    """The id of the account, if somebody has asked for it already: a line is no reason for a query."""
+    """Returns the id of the account if it has been loaded already. A log line must not cost a query."""
     user = getattr(request, "user", None)
     if isinstance(user, SimpleLazyObject):
         user = getattr(request, "_cached_user", None)
@@ -60,7 +60,7 @@ def account_of(request: HttpRequest) -> int | None:
 
 
 class NoTraceback(logging.Filter):
-    """Leaves the traceback out where the message says enough."""
+    """Removes the traceback from records whose message is enough."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.exc_info = None

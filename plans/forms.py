@@ -1,4 +1,4 @@
-"""The plans of a year in one form: twelve months by category, saved as a whole."""
+"""The form for the plans of a year: twelve months by category, saved together."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -24,7 +24,7 @@ CATEGORIES = (Dictionary.ISSUANCE, Dictionary.COLLECTION)
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A plan to fill in, beside what was planned and done in the same month a year before."""
+    """The field of a plan, with the plan and the actual sum of the same month a year before."""
 
     field: BoundField
     plan_before: Decimal | None
@@ -32,10 +32,10 @@ class Cell:
 
 
 class YearForm(MergingForm, forms.Form):
-    """Each cell is a field, "<category>-<month>". An empty one has no plan."""
+    """The form of a year. Each cell is a field named "<category>-<month>"; an empty cell has no plan."""
 
     def __init__(self, year: int, data: Any = None) -> None:
-        """With data, within the transaction that saves: the year's plans are locked."""
+        """With data, it locks the year's plans; call it in the transaction that saves."""
         super().__init__(data)
         self.year = year
         self.stored: list[Plan] = []
@@ -62,7 +62,7 @@ class YearForm(MergingForm, forms.Form):
         return Plan.objects.between(date(year, 1, 1), date(year, 12, 1))
 
     def key(self, name: str) -> dict[str, Any]:
-        """What is always so of a cell's plan."""
+        """Returns the fields that identify the plan of a cell."""
         category, month = map(int, name.split("-"))
         return {"period": date(self.year, month, 1), "category_id": category}
 
@@ -74,7 +74,7 @@ class YearForm(MergingForm, forms.Form):
         return changes.select_related("account").first()
 
     def save(self) -> dict[str, int]:
-        """Store the cells that were changed: {"added": …, "changed": …, "deleted": …}."""
+        """Stores the changed cells. Returns the counts {"added": …, "changed": …, "deleted": …}."""
         done = {"added": 0, "changed": 0, "deleted": 0}
         for name in self.changed_data:
             amount, plan = self.cleaned_data[name], self.plans.get(name)
@@ -93,7 +93,7 @@ class YearForm(MergingForm, forms.Form):
 
     @cached_property
     def rows(self) -> list[tuple[str, list[Cell]]]:
-        """(month, a cell for each category)."""
+        """(month, [a cell for each category]) for each month."""
         before = self.year - 1
         planned = {(p.category_id, p.period.month): p.sum for p in self.plans_of(before)}
         year = (date(before, 1, 1), date(before, 12, 31))
@@ -117,7 +117,7 @@ class YearForm(MergingForm, forms.Form):
         ]
 
     def totals(self) -> list[tuple[Decimal, Decimal, Decimal]]:
-        """Of the year, for each category: planned, planned a year before, done a year before."""
+        """Returns (plan, plan a year before, actual sum a year before) of the year for each category."""
         return [
             (
                 sum((cell.field.initial or ZERO for cell in cells), ZERO),

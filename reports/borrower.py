@@ -1,7 +1,7 @@
 """What does a borrower owe today, credit by credit?
 
-Remaining body is body - body payments and remaining interest is interest - interest payments, never
-under 0, and both 0 once the credit is returned. What happens after today doesn't show.
+Remaining body is body - body payments, and remaining interest is interest - interest payments. Both are
+at least 0, and 0 once the credit is returned. Issuances, payments and returns after today don't count.
 """
 
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ def totals(rows: list[Row]) -> list[dict[str, Any]]:
 
 
 def page_context(rows: list[Row], borrower_id: int, today: date) -> dict[str, Any]:
-    """Who it is, and the payments under each credit."""
+    """Returns the borrower, and each credit with its payments."""
     payments: dict[int, list[Payment]] = {row.credit_id: [] for row in rows}
     of_borrower = Payment.objects.filter(credit__borrower=borrower_id, payment_date__lte=today)
     for payment in of_borrower.select_related("type").order_by("payment_date", "pk"):
@@ -92,8 +92,8 @@ report = Report(
     title=_("A borrower"),
     question=_("What does a borrower owe today, credit by credit?"),
     formula=_(
-        "Remaining body is body − body payments, remaining interest is interest − interest payments, never "
-        "under 0, and both 0 once the credit is returned. Days overdue count from the due date to today."
+        "Remaining body is body − body payments; remaining interest is interest − interest payments. Both "
+        "are at least 0, and 0 once the credit is returned. Days overdue count from the due date to today."
     ),
     params=Params,
     row=Row,

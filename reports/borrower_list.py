@@ -1,4 +1,4 @@
-"""The borrowers, and what each owes today."""
+"""The list of borrowers, with what each owes today."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -38,7 +38,7 @@ class Params(ListingParams):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """outstanding is principal: body - body payments of the open credits, each never under 0."""
+    """outstanding is principal: the sum of body - body payments of the open credits, each at least 0."""
 
     borrower_id: int
     login: str
@@ -46,7 +46,7 @@ class Row:
     credits: int
     open_credits: int
     outstanding: Decimal
-    days_past_due: int  # of the credit that is overdue longest
+    days_past_due: int  # of the open credit that was due first
 
 
 def find(search: str, order: str, today: date) -> QuerySet[BorrowerDebt]:

@@ -1,7 +1,8 @@
-"""Computed reports, kept under the data stamp: what is served is never older than the request.
+"""Caches computed reports under the data stamp, so that an answer is never older than its request.
 
-A key holds the stamp that the rows were computed under, and the stamp changes in the same transaction as
-the book. So a value needs no deletion, and no failure of the cache can make an old one current.
+A key includes the stamp of the book that the rows were computed from, and the stamp changes in the same
+transaction as the book. So entries need not be deleted, and no failure of the cache can make an old one
+current.
 """
 
 import hashlib
@@ -28,15 +29,15 @@ from .report import Report
 logger = logging.getLogger(__name__)
 
 KEPT_FOR = 24 * 60 * 60  # seconds; entries of old stamps are never read
-CLAIM = 3.0  # seconds that a claim outlives its owner
-PATIENCE = 10.0  # seconds that a request waits for another that computes the same
-QUICK = 0.5  # seconds after which a computation is slow
-SEATS = 3  # of the four threads that the web server has in each process
+CLAIM = 3.0  # seconds after which a claim expires unless it is renewed
+PATIENCE = 10.0  # seconds that a request waits for another one that computes the same answer
+QUICK = 0.5  # seconds after which a computation counts as slow
+SEATS = 3  # threads that may compute or wait, of the four that the web server has in each process
 TRIES = 3
 
 
 class Answer(NamedTuple):
-    """A report's rows; key is that of exactly these rows, None where the book may be half written."""
+    """A report's rows and their key. The key is None if the book may be half written."""
 
     rows: list[Any]
     key: str | None
@@ -44,7 +45,7 @@ class Answer(NamedTuple):
 
 
 def release() -> str:
-    """A digest of the code and the templates: others may compute or show other answers."""
+    """Returns a digest of the code and the templates, since another release may give other answers."""
     digest = hashlib.sha256()
     for folder in ("credits", "fintrack", "plans", "reports", "templates"):
         for path in sorted((Path(settings.BASE_DIR) / folder).rglob("*")):
@@ -57,12 +58,12 @@ RELEASE = release()
 
 
 def get_or_compute(report: Report, params: dict[str, Any]) -> Answer:
-    """The report's answer as of a moment between the call and the return. Raises Busy."""
+    """Returns the report's answer as of a moment between the call and the return. Raises Busy."""
     return Question(report, params).answer()
 
 
 def is_current(answer: Answer, report: Report, params: dict[str, Any]) -> bool:
-    """Whether the book is still as it was when the answer was computed."""
+    """Tells whether the book hasn't changed since the answer was computed."""
     return answer.key in (None, key_of(report, params, DataStamp.current()))
 
 
@@ -72,19 +73,19 @@ def key_of(report: Report, params: dict[str, Any], stamp: str) -> str:
 
 
 class Question:
-    """A report with its parameters, asked now.
+    """A report and its parameters, asked at the current stamp.
 
-    Beside the rows, the forms in which an answer is sent are kept under names of their own.
+    The cache keeps the rows of an answer and, under names of their own, the forms in which it is sent.
     """
 
     def __init__(self, report: Report, params: dict[str, Any]) -> None:
         self.report, self.params = report, params
         self.kept = Kept()
-        # In a transaction the caller may have written what others must not see yet: nothing is kept then.
+        # In a transaction the caller may have written rows that others must not see yet: nothing is cached.
         self.key = None if connection.in_atomic_block else key_of(report, params, DataStamp.current())
 
     def answer(self) -> Answer:
-        """The rows, as of a moment since the question was asked. Raises Busy."""
+        """Returns the answer as of a moment since the question was asked. Raises Busy."""
         if self.key is None:
             return Answer(self.report.compute(**self.params), None, False)
         if text := self.kept.get(self.key):
@@ -99,30 +100,30 @@ class Question:
 
     def rows_at(self, stamp: str) -> list[Any]:
         key = key_of(self.report, self.params, stamp)
-        # The book was written since, and the request that this one waited for may have seen that.
+        # If the stamp has changed, another request may have cached the answer at the new one.
         text = self.kept.get(key) if key != self.key else None
         return self.report.loaded(text) if text else self.report.compute(**self.params)
 
     def form(self, name: str) -> str | None:
-        """What keep() has kept of the name."""
+        """Returns the text that keep() stored under the name, or None."""
         return self.kept.get(f"{self.key}:{name}") if self.key else None
 
     def keep(self, name: str, text: str, key: str | None) -> None:
-        """Keep a form of the answer that has this key."""
+        """Stores a form of the answer that has this key."""
         if key:
             self.kept.set(f"{key}:{name}", text)
 
 
 class Seats:
-    """At most SEATS threads of this process compute or wait: another one is left for what is quick."""
+    """Lets at most SEATS threads of this process compute or wait, so that one is left for quick requests."""
 
     def __init__(self) -> None:
-        self.taken: list[float] = []  # since when
+        self.taken: list[float] = []  # the moment when each was taken
         self.changed = threading.Condition()
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Raises Busy once all seats are taken by what is slow."""
+        """Takes a seat. If all are taken, it waits until one is free, and raises Busy once all are slow."""
         with self.changed:
             while len(self.taken) >= SEATS:
                 if not self.changed.wait(max(self.taken) + QUICK - time.monotonic()):
@@ -141,7 +142,7 @@ seats = Seats()
 
 
 class Kept:
-    """The cache during one answer. Once it fails it is left alone: then all is slower, nothing is wrong."""
+    """The cache during one answer. After its first failure it isn't used: slower, but the answer is right."""
 
     def __init__(self) -> None:
         self.fails = False
@@ -151,14 +152,14 @@ class Kept:
             return None
         try:
             return action(*args, **kwargs)
-        except Exception as error:  # whatever a driver raises
+        except Exception as error:  # each driver has errors of its own
             self.fails = True
             logger.warning("The cache fails: %r", error)
             return None
 
     def get(self, key: str) -> str | None:
         value = self.attempt(cache.get, key)
-        # Anything else there is not what set() put.
+        # set() stores the key before the text; a value without it was not stored by set().
         return value.removeprefix(key) if isinstance(value, str) and value.startswith(key) else None
 
     def set(self, key: str, text: str) -> None:
@@ -166,9 +167,10 @@ class Kept:
 
     @contextmanager
     def claimed(self, key: str) -> Iterator[str | None]:
-        """Waits for another request that computes the same, and yields what it has kept.
+        """Waits for another request that computes the same answer, and yields the text that it has cached.
 
-        Yields None if it is this request's to compute: until the end, others wait for it. Raises Busy.
+        Yields None if no other request does. Then this request must compute the answer, and others wait until
+        the context ends. Raises Busy.
         """
         claim, end = f"{key}:computing", time.monotonic() + PATIENCE
         while not self.attempt(cache.add, claim, 1, timeout=CLAIM) and not self.fails:
@@ -182,25 +184,25 @@ class Kept:
         if not self.fails:
             threading.Thread(target=renew, args=(claim, ended), daemon=True).start()
         try:
-            yield self.get(key)  # it may have come between the look and the claim
+            yield self.get(key)  # another request may have cached the text just before the claim
         finally:
             ended.set()
             self.attempt(cache.delete, claim)
 
 
 def renew(claim: str, ended: threading.Event) -> None:
-    """Keep the claim for as long as its owner computes: it ends with the owner, or soon after its process."""
+    """Renews the claim while its owner computes. If the owner's process dies, the claim expires soon."""
     while not ended.wait(CLAIM / 3):
         Kept().attempt(cache.touch, claim, CLAIM)
 
 
 def compute_at_one_stamp(compute: Callable[[str], list[Any]]) -> tuple[list[Any], str]:
-    """What it computes from one state of the book, whose stamp it is given; and that stamp."""
+    """Calls compute(stamp) so that it reads one state of the book. Returns the result and the stamp."""
     for _try in range(TRIES):
         before = DataStamp.current()
         with snapshot():
-            # MariaDB's snapshot is not atomic: it may hold one part of a commit and not the other. Where
-            # both readings agree, no commit came between, and none is half in it.
+            # MariaDB's snapshot is not atomic: it may include only a part of a commit. If the stamp before
+            # the snapshot is the same as in it, no commit came between, and the snapshot has none in part.
             stamp = DataStamp.current()
             if stamp == before:
                 return compute(stamp), stamp
@@ -210,6 +212,6 @@ def compute_at_one_stamp(compute: Callable[[str], list[Any]]) -> tuple[list[Any]
 
 @contextmanager
 def stamp_held() -> Iterator[str]:
-    """A transaction during which no other one that writes the book can end; the stamp, which stays."""
+    """Opens a transaction, and locks and yields the stamp. Until it ends, no other writer can commit."""
     with transaction.atomic():
         yield DataStamp.objects.select_for_update().get().value

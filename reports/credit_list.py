@@ -1,4 +1,4 @@
-"""The credits, newest first."""
+"""The list of credits, newest first."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -44,7 +44,7 @@ class Row:
     issuance_date: date
     return_date: date
     actual_return_date: date | None
-    state: str  # empty where the day of issuance is yet to come
+    state: str  # "" if the day of issuance is in the future
     days_past_due: int  # 0 for a closed credit
     body: Decimal
     interest: Decimal

@@ -1,4 +1,4 @@
-"""A report's rows as files: CSV, streamed, and XLSX, with totals and a sheet that explains it."""
+"""Downloads of a report's rows: CSV, streamed, and XLSX, with totals and a sheet that explains them."""
 
 from collections.abc import Iterable
 from io import BytesIO
@@ -28,7 +28,7 @@ TYPES = {CSV: "text/csv", XLSX: "application/vnd.openxmlformats-officedocument.s
 def csv_download(
     report: Report | Listing, rows: Iterable[Any], params: dict[str, Any]
 ) -> StreamingHttpResponse:
-    """Header and rows alone."""
+    """Returns a file with only the header and the rows."""
     cells = attrgetter(*report.columns)
     lines = csv_text(report.columns, (map(text_of, cells(row)) for row in rows))
     response = StreamingHttpResponse(lines, content_type=f"{TYPES[CSV]}; charset=utf-8")
@@ -41,7 +41,7 @@ def text_of(value: Any) -> Any:
 
 
 def xlsx_download(report: Report, rows: list[Any], params: dict[str, Any]) -> FileResponse:
-    """Rows and totals; then a sheet with the parameters, the moment and the formula. Raises Refused."""
+    """Returns a file with rows and totals, and a sheet with parameters, time and formula. Raises Refused."""
     if len(rows) > MAX_XLSX_ROWS:
         expected = _("csv: an XLSX file holds at most %d rows") % MAX_XLSX_ROWS
         fault = parameter_fault("format", XLSX, expected, "too_many_rows")
@@ -82,7 +82,7 @@ def cell(sheet: Any, value: Any, font: Font | None = None) -> Any:
 
 
 def filename(report: Report | Listing, params: dict[str, Any]) -> str:
-    """The name and the parameters, without what a header or a file system could trip over."""
+    """Returns the report's name and parameters, without characters that file systems or headers refuse."""
     return get_valid_filename("-".join([report.name, *map(str, params.values())]))
 
 

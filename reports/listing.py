@@ -1,4 +1,4 @@
-"""What every list of the book is made of: rows as they stand, filtered, paged, and downloadable whole."""
+"""The definition of a list of the book: current rows, filtered, in pages or as one download."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -21,29 +21,30 @@ PAGE_SIZE = 100
 
 
 class ListingParams(ParamsAtToday):
-    """The filters of a list; without a page, its first."""
+    """The filters of a list, and the cursor of a page. Without a cursor it is the first page."""
 
     format = forms.ChoiceField(required=False, choices=[(CSV, CSV)], widget=forms.HiddenInput, help_text=CSV)
     cursor = forms.CharField(
-        required=False, widget=forms.HiddenInput, help_text=_("a cursor, as the links to other pages have it")
+        required=False, widget=forms.HiddenInput, help_text=_("a cursor from a link to another page")
     )
 
     def narrows(self) -> bool:
-        """Whether a filter is set."""
+        """Tells whether a filter is set."""
         return any(field.data for field in self.visible_fields())
 
 
 def given(**lookups: Any) -> dict[str, Any]:
-    """The lookups that have a value."""
+    """Returns the lookups that have a value."""
     return {name: value for name, value in lookups.items() if value}
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Rows of a table: find takes the cleaned filters and returns a QuerySet, row_of makes a row of each.
+    """A list of a table's rows.
 
-    prepare takes today, and is called before the list is read. total takes the QuerySet and the filters; only
-    a list that is filtered has it.
+    find takes the cleaned filters and returns a QuerySet. row_of makes a row from each of its instances.
+    prepare takes today's date, and is called before the list is read. total takes the QuerySet and the
+    filters, and is called only if a filter is set.
     """
 
     name: str
@@ -60,14 +61,17 @@ class Listing:
         return [field.name for field in fields(self.row)]
 
     def every_row(self, params: dict[str, Any]) -> Iterator[Any]:
-        """All rows as at one moment; memory holds one batch of them."""
+        """Yields all rows as of one moment. It reads them in batches, to save memory."""
         self.prepare(params["today"])
         with snapshot():
             for item in in_batches(self.find(**params)):
                 yield self.row_of(item, params["today"])
 
     def page(self, cursor: str, params: dict[str, Any], filtered: bool) -> dict[str, Any]:
-        """A page, its rows, and their total, as at one moment. Raises Http404 for a made-up cursor."""
+        """Returns a page, its rows and, if filtered, the total of all pages, as of one moment.
+
+        Raises Http404 if the cursor is invalid.
+        """
         self.prepare(params["today"])
         with snapshot():
             found = self.find(**params)

@@ -28,7 +28,7 @@ class Params(ReportParams):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Sums are money; the percents have two places and are None where there is no plan, or one of 0."""
+    """Sums are money. The percents have two places; they are None if there is no plan or it is 0."""
 
     day: date
     issuance_count: int
@@ -44,7 +44,7 @@ class Row:
 
 
 def compute(month: date) -> list[Row]:
-    """A row for each day of the month; month is its first day."""
+    """Returns a row for each day of the month. month is its first day."""
     last = last_of_month(month)
     days = last.day
     issued = DailyTotal.objects.issued().between(month, last).by_day()
@@ -78,7 +78,7 @@ def compute(month: date) -> list[Row]:
 
 
 def totals(rows: list[Row]) -> list[dict[str, Any]]:
-    """The sums of the month; cumulative figures stand as on its last day."""
+    """Returns the sums of the month, and its cumulative figures on the last day."""
     last = rows[-1]
     return [
         summed(rows, "issuance_count", "actual_issuance_sum", "payment_count", "actual_collection_sum")
@@ -94,7 +94,7 @@ def totals(rows: list[Row]) -> list[dict[str, Any]]:
 
 
 def page_context(rows: list[Row], month: date) -> dict[str, Any]:
-    """The neighbours, and the last day of the book, where the lines of what is reached end."""
+    """Returns the months before and after, and the last day of the book, where the charts' lines end."""
     return {
         "nothing": not any(totals(rows)[0].values()),
         "month": month,

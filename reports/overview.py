@@ -1,8 +1,8 @@
 """How do this month and this year stand against plan, and against the same stretch a year before?
 
-Both stretches end on the date; without one, on the last day that has an issuance or a payment, never
-after today. Expected so far is the plans of the months that are over and plan × days elapsed / days in
-the month of the one that isn't; pace is actual / expected.
+Both stretches end on the date or, without one, on the last day up to today that has an issuance or a payment.
+Expected so far is, for the month, plan × days elapsed / days in the month; for the year, it adds the plans of
+the months before. Pace is actual / expected.
 """
 
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ class Params(ParamsAtToday):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Sums are money; the percents have two places and are None where there is nothing to compare with."""
+    """Sums are money. The percents have two places; they are None if they would be a percent of 0."""
 
     stretch: str  # month or year
     kind: str  # issuance or collection
@@ -51,7 +51,7 @@ class Row:
 
 
 def compute(check_date: date | None, today: date) -> list[Row]:
-    """Month and year, issuance and collection: four rows; none for a book without a day."""
+    """Returns four rows, for issuance and collection of the month and of the year; none for an empty book."""
     until = check_date or last_day_of_book(today)
     if until is None:
         return []
@@ -74,7 +74,7 @@ def row(stretch: str, kind: str, since: date, until: date, planned: dict[str, di
     plan_now = plans.get(now, ZERO)
     plan_before = sum((plan for month, plan in plans.items() if month < now), ZERO)
     days = last_of_month(until).day
-    # Times the days of the month, so that nothing is rounded before the end.
+    # Multiplied by the days of the month, so that nothing is rounded before the end.
     expected = plan_now * until.day + (plan_before * days if stretch == YEAR else ZERO)
     plan = sum(plans.values(), ZERO) if stretch == YEAR else plan_now
     return Row(
@@ -94,7 +94,7 @@ def row(stretch: str, kind: str, since: date, until: date, planned: dict[str, di
 
 
 def page_context(rows: list[Row], **params: Any) -> dict[str, Any]:
-    """The days and the months behind the rows, up to the date, for the charts."""
+    """Returns the days and the months up to the date, for the charts."""
     if not rows:
         return {}
     until = rows[0].until
@@ -122,8 +122,9 @@ report = Report(
     title=_("Overview"),
     question=_("How do this month and this year stand against plan?"),
     formula=_(
-        "Pace is actual / expected so far: the plans of the months that are over, and plan × days elapsed / "
-        "days in the month of the one that isn't. Change compares with the same days a year before."
+        "Pace is actual / expected so far. Expected so far is, for the month, plan × days elapsed / days in "
+        "the month; for the year, it adds the plans of the months before. Change compares with the same days "
+        "a year before."
     ),
     params=Params,
     row=Row,

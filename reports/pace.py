@@ -27,11 +27,11 @@ class Params(ReportParams):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Sums are money; the percents have two places and are None for a plan of 0."""
+    """Sums are money. The percents have two places; they are None for a plan of 0."""
 
     month: date
     category: str  # the dictionary's name
-    days_elapsed: int  # the date's included
+    days_elapsed: int  # including the date
     days_left: int
     plan_sum: Decimal
     actual_sum: Decimal
@@ -39,11 +39,11 @@ class Row:
     expected_sum: Decimal
     pace_percent: Decimal | None
     run_rate_sum: Decimal
-    needed_per_day_sum: Decimal | None  # under 0 once the plan is passed; None on the last day
+    needed_per_day_sum: Decimal | None  # negative if actual exceeds the plan; None on the last day
 
 
 def compute(check_date: date) -> list[Row]:
-    """A row for each plan of the month."""
+    """Returns a row for each plan of the month."""
     month = check_date.replace(day=1)
     elapsed, days = check_date.day, last_of_month(month).day
     actual = {

@@ -1,4 +1,4 @@
-"""The payments, newest first."""
+"""The list of payments, newest first."""
 
 from dataclasses import dataclass
 from datetime import date

@@ -1,7 +1,7 @@
 """How do the plans stand at a date?
 
-Actual is what was issued or collected from the month's first day to the date, and never past that
-month's end; performance is actual / plan.
+Actual is the sum issued or collected from the month's first day to the date, or to the end of the month if
+that is earlier. Performance is actual / plan.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Params(ReportParams):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Sums are money; the percent has two places and is None for a plan of 0."""
+    """Sums are money. The percent has two places; it is None for a plan of 0."""
 
     month: date
     category: str  # the dictionary's name
@@ -58,7 +58,7 @@ def compute(check_date: date) -> list[Row]:
 
 
 def totals(rows: list[Row]) -> list[dict[str, Any]]:
-    """A row for each category."""
+    """Returns a row for each category."""
     totals = []
     for category in dict.fromkeys(row.category for row in rows):
         sums = summed([row for row in rows if row.category == category], "plan_sum", "actual_sum")
@@ -68,9 +68,9 @@ def totals(rows: list[Row]) -> list[dict[str, Any]]:
 
 
 def page_context(rows: list[Row], check_date: date) -> dict[str, Any]:
-    """The pace of the date's own month, the months before it by year, and the neighbouring month ends.
+    """Returns the pace of the date's month, the months before by year, and the ends of the months beside it.
 
-    Each row comes with the address of the credits or payments that it adds up.
+    Each row comes with the address of the list of the credits or payments that it sums.
     """
     month = check_date.replace(day=1)
     issuance = Dictionary.objects.get(pk=Dictionary.ISSUANCE).name
@@ -101,8 +101,8 @@ report = Report(
     title=_("Plans performance"),
     question=_("How do the plans stand at a date?"),
     formula=_(
-        "Actual is what was issued or collected from the month's first day to the date, and never past that "
-        "month's end. Performance is actual / plan in percent."
+        "Actual is the sum issued or collected from the month's first day to the date, or to the end of the "
+        "month if that is earlier. Performance is actual / plan, in percent."
     ),
     params=Params,
     row=Row,

@@ -1,4 +1,4 @@
-"""What every report is made of."""
+"""The definition of a report."""
 
 import json
 from collections.abc import Callable
@@ -20,9 +20,9 @@ class Report:
 
     compute takes the cleaned parameters and returns instances of row, a frozen dataclass of dates,
     decimals, numbers, text and None. totals takes the rows and returns {column: value} for each row of
-    totals. formula tells readers how the figures are made. page_context takes the rows and the parameters and
-    returns what the page shows beside them. example, for the
-    documentation of the API, is parameters and a row that may answer them.
+    totals. formula tells readers how the figures are computed. page_context takes the rows and the
+    parameters, and returns more context for the page's template. example is for the documentation of the
+    API: parameters, and a row of their answer.
     """
 
     name: str
@@ -42,16 +42,16 @@ class Report:
 
     @cached_property
     def readers(self) -> list[Callable[[Any], Any]]:
-        """How a value of each column is read from JSON."""
+        """For each column, the function that converts a value from JSON."""
         hints = get_type_hints(self.row)
         return [reader(hints[column]) for column in self.columns]
 
     def dumped(self, rows: list[Any]) -> str:
-        """The rows as JSON, exact: a decimal is a string there."""
+        """Returns the rows as JSON. It is exact: decimals become strings."""
         return json.dumps([list(asdict(row).values()) for row in rows], cls=DjangoJSONEncoder)
 
     def loaded(self, text: str) -> list[Any]:
-        """The rows that were dumped."""
+        """Returns the rows that were passed to dumped()."""
         return [
             self.row(*(read(value) for read, value in zip(self.readers, values, strict=True)))
             for values in json.loads(text)
@@ -59,7 +59,7 @@ class Report:
 
 
 def summed(rows: list[Any], *columns: str) -> dict[str, Any]:
-    """{column: sum}, for totals; what doesn't apply to a row adds nothing."""
+    """Returns {column: sum} for totals. A value of None counts as 0."""
     return {column: sum(getattr(row, column) or 0 for row in rows) for column in columns}
 
 

@@ -1,4 +1,4 @@
-"""Stretches of days that reports count over."""
+"""Functions for the stretches of days that reports cover."""
 
 from calendar import monthrange
 from datetime import date, timedelta
@@ -7,7 +7,7 @@ from credits.totals import DailyTotal
 
 
 def last_day_of_book(today: date) -> date | None:
-    """The last day that has an issuance or a payment, never after today."""
+    """Returns the last day up to today that has an issuance or a payment."""
     return DailyTotal.objects.last_day(today)
 
 

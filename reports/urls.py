@@ -1,4 +1,4 @@
-"""The routes of all reports: pages have hyphens, addresses of the API underscores."""
+"""The routes of all reports. Addresses of pages have hyphens, those of the API underscores."""
 
 from django.urls import path
 

@@ -1,7 +1,7 @@
 """What credits does a borrower have, and what was paid for them?
 
-An open credit shows how many days it is overdue today and its payments by kind; a closed one its
-payments in all.
+An open credit shows how many days it is overdue today, and its payments by kind. A closed credit shows its
+total payments.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Params(ParamsAtToday):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Amounts are money; None is what doesn't apply to an open or a closed credit."""
+    """Amounts are money. Columns that don't apply to an open or a closed credit are None."""
 
     credit_id: int
     issuance_date: date
@@ -74,7 +74,7 @@ report = Report(
     question=_("What credits does a borrower have, and what was paid for them?"),
     formula=_(
         "An open credit shows the days it is overdue today, max(0, today − due date), and its payments by "
-        "kind; a closed one its payments in all. Interest is what has accrued, an amount of money."
+        "kind. A closed credit shows its total payments. Interest is the amount of money that has accrued."
     ),
     params=Params,
     row=Row,

@@ -1,4 +1,4 @@
-"""What all reports share: one API, one page, one way to download; and the page of all listings."""
+"""The views of all reports (the API, the page and the downloads), and the page of all listings."""
 
 import hashlib
 import json
@@ -36,14 +36,14 @@ from .schema import ReportSchema
 
 
 class ReportView:
-    """From a form to an answer."""
+    """The base of a report's views."""
 
-    report: Report = None  # type: ignore[assignment]  # of each route
+    report: Report = None  # type: ignore[assignment]  # each route sets it
 
     def send(self, request: Any, params: dict[str, Any], kind: str) -> HttpResponseBase:
-        """The answer as JSON or as a file, in the bytes that are kept. A 304 takes no more than the key.
+        """Returns the answer as JSON or as a file, from cached bytes if there are any.
 
-        Raises Refused, Busy, and what computing raises.
+        A 304 needs only the key. Raises Refused, Busy, and the errors of the report's compute().
         """
         question = Question(self.report, params)
         tag = tag_of(question.key, kind)
@@ -66,7 +66,10 @@ class ReportView:
         return finished(request, sent, tag, hit)
 
     def made(self, request: Any, params: dict[str, Any], kind: str, answer: Answer) -> HttpResponse:
-        """Packed where the request takes that: nothing in it is a secret of its reader."""
+        """Makes the response, compressed if the client accepts gzip.
+
+        Compression is safe: the response has no secret of its reader.
+        """
         if kind == JSON:
             rows = JSONRenderer().render([asdict(row) for row in answer.rows])
             response = HttpResponse(rows, content_type=JSONRenderer.media_type)
@@ -78,7 +81,7 @@ class ReportView:
 
 
 def tag_of(key: str | None, kind: str) -> str | None:
-    """The ETag of one form of the answer; the key stays unknown to clients."""
+    """Returns the ETag of one form of the answer. It is a digest, since clients must not know the key."""
     if key is None:
         return None
     return f'"{hashlib.sha256(f"{key} {kind} {get_language()}".encode()).hexdigest()[:32]}"'
@@ -93,7 +96,7 @@ def finished(request: Any, response: HttpResponseBase, tag: str | None, hit: boo
 
 
 def with_manners(response: HttpResponseBase, hit: bool) -> HttpResponseBase:
-    """With the headers of every answer that has figures."""
+    """Adds the headers that every response with figures has."""
     response["Cache-Control"] = "private, no-cache"
     response["X-Cache"] = "hit" if hit else "miss"
     patch_vary_headers(response, ["Authorization", "Cookie"])
@@ -101,7 +104,7 @@ def with_manners(response: HttpResponseBase, hit: bool) -> HttpResponseBase:
 
 
 class CSVRenderer(BaseRenderer):
-    """Lets a client ask for it by Accept; the download itself is written once, for pages too."""
+    """Names CSV for content negotiation. DOWNLOADS makes the file, for pages too."""
 
     media_type, format = TYPES[CSV], CSV
 
@@ -128,9 +131,9 @@ class ReportAPI(ReportView, APIView):
 def checked(
     form: type[ReportParams], query: str, path: tuple[tuple[str, str], ...], kind: str, today: date
 ) -> dict[str, Any]:
-    """The parameters of a request. They are remembered, for the same question is asked often.
+    """Returns the cleaned parameters of a request, cached because clients often repeat a question.
 
-    They depend on nothing else: today may be among them. Raises Refused.
+    today is an argument because some forms add it to the parameters. Raises Refused.
     """
     data = QueryDict(query.encode("latin-1"), mutable=True)  # WSGI's text is bytes
     data.update(dict(path))
@@ -139,7 +142,7 @@ def checked(
 
 
 def strict(form: type[ReportParams], data: Any) -> ReportParams:
-    """The form as programs are held to it, with every format."""
+    """Returns the form with the stricter rules for programs, and with every format."""
     made = form(data)
     made.strict = True
     kinds = [JSON, *DOWNLOADS]
@@ -154,7 +157,7 @@ class Page(PermissionRequiredMixin, View):
 
 
 class ReportPage(ReportView, Page):
-    asks = True  # without parameters it asks for them, rather than answer for none
+    asks = True  # without parameters the page shows only the form
 
     def get(self, request: HttpRequest, **path: Any) -> HttpResponseBase:
         data = request.GET.copy()
@@ -177,13 +180,13 @@ class ReportPage(ReportView, Page):
             return response
 
     def respond(self, request: HttpRequest, form: ReportParams, params: dict[str, Any]) -> HttpResponseBase:
-        """The page. It has no ETag: it also shows whose it is."""
+        """Returns the page. It has no ETag, since it also shows the reader's name."""
         question = Question(self.report, params)
         name = f"page:{get_language()}:{timezone.localdate()}"  # today may be in page_context()
         if text := question.form(name):
             return with_manners(self.render_page(request, form, pieces=json.loads(text)), hit=True)
         answer = question.answer()
-        # What is shown together belongs to one state of the book.
+        # All figures on a page must come from one state of the book.
         for _try in range(TRIES):
             beside = self.report.page_context(answer.rows, **params)
             if is_current(answer, self.report, params):
@@ -207,9 +210,9 @@ class ReportPage(ReportView, Page):
 
 
 class ListingPage(Page):
-    """A page of a listing, or all of it as CSV."""
+    """A page of a listing, or all its rows as CSV."""
 
-    listing: Listing = None  # type: ignore[assignment]  # of each route
+    listing: Listing = None  # type: ignore[assignment]  # each route sets it
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
         form = self.listing.params(request.GET)

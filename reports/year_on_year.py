@@ -1,7 +1,8 @@
 """How does a year compare with the year before, over equal stretches?
 
-The stretch ends on the last day that has an issuance or a payment, never after today: the month that is
-cut there is compared with as many days a year before (29 February with 28).
+In the year of the book's last day (the last day up to today that has an issuance or a payment) the stretch
+ends on that day: its month is compared with the same days a year before. 29 February is compared with 28
+February.
 """
 
 from dataclasses import dataclass
@@ -25,11 +26,11 @@ class Params(ParamsAtToday):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Sums are money; a change is (this year - the year before) / the year before, None where that is 0."""
+    """Sums are money. A change is (this year - the year before) / the year before; None if that is 0."""
 
     month_year: str  # 2021-06
-    until: date  # the last day that counts
-    until_before: date  # and that of the year before
+    until: date  # the last day included
+    until_before: date  # the last day included, a year before
     issuance_sum: Decimal
     issuance_before_sum: Decimal
     issuance_change_percent: Decimal | None
@@ -39,7 +40,7 @@ class Row:
 
 
 def compute(year: int, today: date) -> list[Row]:
-    """A row for each month, up to the stretch's end, in which either year has an issuance or a payment."""
+    """Returns a row for each month of the stretch in which either year has an issuance or a payment."""
     until = last_day_of_book(today)
     if until is None or until.year < year:
         return []
@@ -67,7 +68,7 @@ def compute(year: int, today: date) -> list[Row]:
 
 
 def changes(sums: dict[str, Any]) -> dict[str, Any]:
-    """The sums, and how much those of this year differ from those of the year before."""
+    """Returns the sums, and the changes from the year before to this year."""
     issued, collected = sums["issuance_before_sum"], sums["collection_before_sum"]
     return sums | {
         "issuance_change_percent": percent(sums["issuance_sum"] - issued, issued),
@@ -98,8 +99,8 @@ report = Report(
     title=_("Year on year"),
     question=_("How does a year compare with the year before, over equal stretches?"),
     formula=_(
-        "Both years count up to the same day, the last that has an issuance or a payment (29 February is "
-        "compared with 28). Change is (this year − the year before) / the year before, in percent."
+        "Both years count up to the same day, the last one that has an issuance or a payment. 29 February is "
+        "compared with 28 February. Change is (this year − the year before) / the year before, in percent."
     ),
     params=Params,
     row=Row,

@@ -1,7 +1,7 @@
 """How did a year go, month by month, against plan?
 
-A month's percent of plan is actual / plan; its percent of the year is the month / the whole year. A
-month has a row if it has a plan, an issuance or a payment.
+Performance is actual / plan; the percent of the year is the month / the whole year. A month has a row if
+it has a plan, an issuance or a payment.
 """
 
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ class Params(ReportParams):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Sums are money, percents have two places and are None where there is nothing to compare with.
+    """Sums are money. The percents have two places; they are None if they would be a percent of 0.
 
-    Row(month) is that of a month without a plan, an issuance or a payment.
+    Row(month) is the row of a month without a plan, an issuance or a payment.
     """
 
     month_year: str  # 2021-06
@@ -111,8 +111,8 @@ report = Report(
     title=_("Year performance"),
     question=_("How did a year go, month by month, against plan?"),
     formula=_(
-        "Performance is actual / plan, the share of the year is month / whole year, both in percent. A month "
-        "has a row if it has a plan, an issuance or a payment."
+        "Performance is actual / plan; the percent of the year is month / whole year. Both are in percent. "
+        "A month has a row if it has a plan, an issuance or a payment."
     ),
     params=Params,
     row=Row,

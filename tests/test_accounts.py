@@ -780,7 +780,7 @@ def test_new_account_must_change_its_password_first(newcomer):
     assert "Somebody else set your password." in words(newcomer.get("/accounts/password/"))
     assert change_own(newcomer, PASSWORD, "short").status_code == 200
     same = change_own(newcomer, PASSWORD, PASSWORD)
-    assert "Choose another password than the one you have." in words(same)
+    assert "Choose a password that differs from the current one." in words(same)
     assert newcomer.get("/").status_code == 302
     assert change_own(newcomer, PASSWORD, OWN)["Location"] == "/"
     assert [newcomer.get(address).status_code for address in ("/", "/admin/", YEAR)] == [200, 200, 200]

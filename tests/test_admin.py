@@ -382,7 +382,7 @@ def test_encoding_is_chosen_or_detected_and_kept_until_the_import(editor):
         confirm(editor, "credits/borrower", response)
         assert Borrower.objects.get().login == login
         Borrower.objects.all().delete()
-    assert "in UTF-8, or in the encoding told" in words(
+    assert "in UTF-8 or the chosen encoding" in words(
         preview(editor, "credits/borrower", "b.csv", lines.encode("cp1251"))
     )
     response = preview(editor, "credits/borrower", "b.csv", lines.lower().encode("cp1251"))

@@ -266,7 +266,7 @@ def test_lists_are_searched_filtered_and_paged(book, walked):
         visitor.go("/")
         visitor.sign_in()
         visitor.click("Credits", within="header")
-        visitor.look("Credits", "As they stand today", "Next →", "Last")
+        visitor.look("Credits", "As of today", "Next →", "Last")
         assert visitor.page.locator("tbody tr").count() == 10
         visitor.click("Next →")
         visitor.look(
@@ -290,7 +290,7 @@ def test_lists_are_searched_filtered_and_paged(book, walked):
         visitor.look("Payments", "2 found, 2 034.50 in all.")
         visitor.fill("Paid to:", "2019-01-01")
         visitor.press("Show")
-        visitor.look("Payments", "Nothing is found.")
+        visitor.look("Payments", "Nothing was found.")
 
         visitor.click("Borrowers", within="header")
         visitor.look("Borrowers", "maria 2020-01-01 12 12 1 050.00", "anna 2020-01-01 1 1 266.00")
@@ -335,7 +335,7 @@ def test_an_empty_book_says_so_on_every_page(walked):
         visitor.look("Overview", "The book is empty.")
         for title in ("Borrowers", "Credits", "Payments"):
             visitor.click(title, within="header")
-            visitor.look(title, "Nothing is found.")
+            visitor.look(title, "Nothing was found.")
         for title in ("Year performance", "Year on year", "Plans performance"):
             visitor.click(title, within="header")
             visitor.press("Show")

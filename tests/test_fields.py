@@ -288,7 +288,7 @@ def test_doubtful_values_are_stored_with_a_warning_for_each(editor, time_machine
     assert warnings == [
         f"Credit {credit.pk}, interest: 20\u00a0000.01 is more than 20 times the body, {THOUSAND}. {STORED}",
         f"Payment {payment.pk}, paid: 2202-01-01 is still to come. {STORED}",
-        f"Payment {payment.pk}, sum: 999\u00a0999\u00a0999.00 is unusually much: {MILLION} or more. {STORED}",
+        f"Payment {payment.pk}, sum: 999\u00a0999\u00a0999.00 is unusually high: {MILLION} or more. {STORED}",
         f"Credit {credit.pk}, interest: 999\u00a0979\u00a0998.99 more was paid than is owed. {STORED}",
     ]
 
@@ -329,5 +329,5 @@ def test_a_doubtful_plan_in_the_year_form_gets_a_warning(editor):
     much = "100\u00a0000\u00a0000.00"
     form = opened(editor, "/admin/plans/plan/year/2021/") | {"3-1": "100 000 000", "3-2": "5"}
     assert warned(editor.post("/admin/plans/plan/year/2021/", form)) == [
-        f"Plan 2021-01, sum: {much} is unusually much: {much} or more. {STORED}"
+        f"Plan 2021-01, sum: {much} is unusually high: {much} or more. {STORED}"
     ]

@@ -200,7 +200,7 @@ def test_a_title_may_stand_above_the_header(kind):
     table = [["Users, as of today, all"], ["id", "x"], [""], [" ID ", "Login"], ["1", "anna"]]
     content = workbook(*table) if kind == "xlsx" else "\n".join(map(";".join, table)).encode()
     rows = [Row(5, ANNA.cells)]
-    assert told(content) == (rows, ["The header is row 4; what is above it isn't read."])
+    assert told(content) == (rows, ["The header is row 4; the rows above it aren't read."])
 
 
 def test_a_header_below_too_many_rows_is_not_found():
@@ -664,5 +664,5 @@ def test_text_is_kept_unchanged(cell):
 
 @pytest.mark.parametrize("cell", ["", "x" * 151, "\ufffd", "an\0na", "an\nna", "an\u202ena"])
 def test_invalid_text_is_a_fault(cell):
-    with pytest.raises(ValueError, match="1 to 150 characters in UTF-8, or in the encoding told"):
+    with pytest.raises(ValueError, match="1 to 150 characters in UTF-8 or the chosen encoding"):
         Text(max_length=150).clean(cell)

@@ -312,8 +312,8 @@ DAY = "a date, dd.mm.yyyy or yyyy-mm-dd, from 1900 to 2999"
 MONTH = "the first day of a month, dd.mm.yyyy or yyyy-mm-dd, from 1900 to 2999"
 AMOUNT = "an amount of 0.00 or more, at most 12 digits and 2 decimals"
 PAID = "an amount of 0.01 or more, at most 12 digits and 2 decimals"
-LOGIN = "1 to 150 characters in UTF-8, or in the encoding told"
-NAME = "1 to 100 characters in UTF-8, or in the encoding told"
+LOGIN = "1 to 150 characters in UTF-8 or the chosen encoding"
+NAME = "1 to 100 characters in UTF-8 or the chosen encoding"
 EARLIER = "an id that no earlier row has"
 
 

@@ -404,7 +404,7 @@ def test_file_that_was_imported_before_gets_a_remark(editor):
     assert "was imported" not in words(preview(editor, "credits/payment", lines))
     send(editor, "credits/payment", preview(editor, "credits/payment", lines, name="may.csv"))
     load = Load.objects.get()
-    remark = f"A file of the same content was imported before: {load} by {load.account}."
+    remark = f"A file with the same content was imported before: {load} by {load.account}."
     assert remark in words(preview(editor, "credits/payment", lines, name="june.csv"))
 
 
@@ -415,7 +415,7 @@ def test_file_without_ids_previewed_twice_needs_a_second_confirmation(editor, ad
     send(editor, "credits/payment", first)
     response = send(administrator, "credits/payment", second)
     assert CHANGED in words(response)
-    assert "A file of the same content was imported before" in words(response)
+    assert "A file with the same content was imported before" in words(response)
     assert Payment.objects.count() == 1
     assert "Imported file.csv: 1 new" in words(send(administrator, "credits/payment", response))
     assert Payment.objects.count() == 2
@@ -454,7 +454,7 @@ def test_doubtful_values_are_shown_and_stored(editor):
             2,
             "sum",
             "999999999",
-            f"{grouped(Decimal(999_999_999))} is unusually much: {grouped(Decimal(1_000_000))} or more.",
+            f"{grouped(Decimal(999_999_999))} is unusually high: {grouped(Decimal(1_000_000))} or more.",
         ),
         (3, "payment_date", "2202-06-05", "2202-06-05 is still to come."),
     ]

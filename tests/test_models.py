@@ -346,7 +346,7 @@ YEARS = "is more than 5 years ahead."
         (
             Credit,
             {"body": Decimal(1_000_000)},
-            {"body": "1\u00a0000\u00a0000.00 is unusually much: 1\u00a0000\u00a0000.00 or more."},
+            {"body": "1\u00a0000\u00a0000.00 is unusually high: 1\u00a0000\u00a0000.00 or more."},
         ),
         (
             Credit,
@@ -358,7 +358,7 @@ YEARS = "is more than 5 years ahead."
             {"sum": Decimal(999_999_999), "payment_date": date(2202, 6, 1)},
             {
                 "payment_date": "2202-06-01 is still to come.",
-                "sum": "999\u00a0999\u00a0999.00 is unusually much: 1\u00a0000\u00a0000.00 or more.",
+                "sum": "999\u00a0999\u00a0999.00 is unusually high: 1\u00a0000\u00a0000.00 or more.",
             },
         ),
         (
@@ -366,7 +366,7 @@ YEARS = "is more than 5 years ahead."
             {"period": date(2027, 1, 1), "sum": Decimal(100_000_000)},
             {
                 "period": f"2027-01-01 {YEARS}",
-                "sum": "100\u00a0000\u00a0000.00 is unusually much: 100\u00a0000\u00a0000.00 or more.",
+                "sum": "100\u00a0000\u00a0000.00 is unusually high: 100\u00a0000\u00a0000.00 or more.",
             },
         ),
     ],

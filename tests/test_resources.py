@@ -25,7 +25,7 @@ from . import builders
 
 pytestmark = pytest.mark.django_db
 
-NO_SUCH = "There is nothing with this id, or nothing that fits."
+NO_SUCH = "No row has this id, or the row isn't allowed here."
 
 
 def ids(client, address, **query):

@@ -137,7 +137,7 @@ def test_each_parameter_has_its_own_description(schema):
             "(an amount of at most 12 digits and two decimals, such as 1500.50).",
         ),
         ("payments", "borrower", "Borrower with this id (an id, a whole number from 1)."),
-        ("dictionary", "name", "Name equal to this text (text, to the letter)."),
+        ("dictionary", "name", "Name equal to this text (exact text)."),
         ("plans", "search", "Matching this text (a part of the category's name)."),
         (
             "dictionary",

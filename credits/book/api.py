@@ -1,4 +1,4 @@
-"""What the API of every table of the book shares: fields, rows, and the views of a table."""
+"""The base of the API of every table of the book: fields, serializers and views."""
 
 import json
 import re
@@ -47,7 +47,7 @@ BULK: dict[str, Any] = {"many": True, "allow_empty": False, "max_length": MAX_BU
 MAX_KEY = 255
 
 
-ROW_ACTIONS = ("create", "retrieve", "update", "partial_update")  # whose answer is the row
+ROW_ACTIONS = ("create", "retrieve", "update", "partial_update")  # these return the row
 
 
 CONTROLS = r"\x00-\x1f\x7f-\x9f\ufffd"
@@ -57,10 +57,10 @@ class RelatedId(serializers.PrimaryKeyRelatedField):
     """The id of another row."""
 
     default_error_messages = {
-        "does_not_exist": _("There is nothing with this id, or nothing that fits."),
+        "does_not_exist": _("No row has this id, or the row isn't allowed here."),
         "incorrect_type": _("An id is a whole number."),
     }
-    known: dict[int, Model] | None = None  # all that a list refers to, looked up at once
+    known: dict[int, Model] | None = None  # all rows that a list refers to, looked up in one query
 
     def to_internal_value(self, data: Any) -> Any:
         if type(data) is not int:
@@ -71,13 +71,13 @@ class RelatedId(serializers.PrimaryKeyRelatedField):
         return known[data]
 
     def held(self, ids: set[Any]) -> dict[int, Model]:
-        """{id: row} of those that exist; nobody can change them until the transaction ends."""
+        """Returns {id: row} of the rows that exist. Nobody can change them until the transaction ends."""
         rows: Any = self.get_queryset()
         return rows.held([pk for pk in ids if type(pk) is int and 0 < pk <= MAX_ID])
 
 
 class Amount(serializers.DecimalField):
-    """Money: a number of at most two decimals on the way out, the same or text of it on the way in."""
+    """Money. Responses have a number of at most two decimals; requests may have a number or text."""
 
     default_error_messages = {"invalid": _("An amount is a number, or text such as 1500.50.")}
 
@@ -91,7 +91,7 @@ class Amount(serializers.DecimalField):
 
 
 class Day(serializers.DateField):
-    """A day as yyyy-mm-dd; strptime() would also take the digits of other scripts."""
+    """A day as yyyy-mm-dd. The pattern is checked because strptime() also takes digits of other scripts."""
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, str) and not re.fullmatch(DAY, data):
@@ -100,7 +100,7 @@ class Day(serializers.DateField):
 
 
 class Text(serializers.CharField):
-    """As it is given, without anything that can't be seen; to the letter."""
+    """Text that is stored exactly as it is given. Control characters and spaces around it are refused."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(trim_whitespace=False, **kwargs)
@@ -133,12 +133,12 @@ class AmountSchema(OpenApiSerializerFieldExtension):
             return number
         return {
             "anyOf": [number, {"type": "string", "pattern": AMOUNT}],
-            "description": "At most 12 digits and two decimals, as a number or as text: exact in both.",
+            "description": "At most 12 digits and two decimals, as a number or as text. Both are exact.",
         }
 
 
 class BulkSerializer(serializers.ListSerializer):
-    """Many new rows: what they refer to is looked up at once, and they are stored all or none."""
+    """Many new rows, stored all or none. The rows that they refer to are looked up with one query a field."""
 
     child: Any
     max_length: int | None
@@ -158,7 +158,7 @@ class BulkSerializer(serializers.ListSerializer):
 
 
 class BookSerializer(serializers.ModelSerializer):
-    """A row of the book. The rules are the models' own; an unknown field is a fault."""
+    """A row of the book. It is validated by its model's rules, and an unknown field is a fault."""
 
     serializer_field_mapping = serializers.ModelSerializer.serializer_field_mapping | {
         models.DateField: Day,
@@ -169,7 +169,7 @@ class BookSerializer(serializers.ModelSerializer):
 
     class Meta:
         list_serializer_class = BulkSerializer
-        validators: list[Any] = []  # those of the models
+        validators: list[Any] = []  # the models validate
 
     def to_internal_value(self, data: Any) -> Any:
         unknown = {}
@@ -179,7 +179,7 @@ class BookSerializer(serializers.ModelSerializer):
                 _("One of these fields: %(names)s.") % {"names": ", ".join(known)}, "unknown"
             )
             if isinstance(self.instance, Model) and data.get("id") == self.instance.pk:
-                known.append("id")  # what was read may be sent back as it is
+                known.append("id")  # a client may send back the row as it read it
             unknown = {name: [expected] for name in data if name not in known}
         try:
             values = super().to_internal_value(data)
@@ -199,7 +199,7 @@ class BookSerializer(serializers.ModelSerializer):
             if name not in attrs:  # a PATCH without it
                 setattr(item, name, field.to_internal_value(item.serializable_value(name)))
         try:
-            # The rows it refers to have been looked up; for the rows of a list there is no query each.
+            # The rows that it refers to have been looked up. Rows of a list are validated without queries.
             alone = self.parent is None
             item.full_clean(exclude=related, validate_unique=alone, validate_constraints=alone)
         except ModelValidationError as error:
@@ -210,7 +210,7 @@ class BookSerializer(serializers.ModelSerializer):
 
 
 class BookPermissions(DjangoModelPermissions):
-    """What the role of the account may do with the table; reading is for all roles."""
+    """Django's permissions for the table. Reading needs the view permission, which all roles have."""
 
     VIEW = ["%(app_label)s.view_%(model_name)s"]
     perms_map = DjangoModelPermissions.perms_map | {"GET": VIEW, "HEAD": VIEW, "OPTIONS": VIEW}
@@ -222,9 +222,9 @@ IDEMPOTENCY = [
         {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[!-~]+$"},
         OpenApiParameter.HEADER,
         description=(
-            "Any text of your own, such as a UUID. The same request sent again with it within 7 days stores "
-            "nothing and gets the same answer, with `Idempotency-Replayed: true`; another body under it is "
-            "409."
+            "Any text of your own, such as a UUID. If you send the same request again with the same key "
+            "within 7 days, nothing is stored, and the response is the same, with "
+            "`Idempotency-Replayed: true`. The same key with another body is a 409."
         ),
     ),
     OpenApiParameter(
@@ -232,7 +232,7 @@ IDEMPOTENCY = [
         {"type": "string", "enum": ["true"]},
         OpenApiParameter.HEADER,
         response=[201],
-        description="There if the request had been answered before, under its `Idempotency-Key`.",
+        description="Present if a request with this `Idempotency-Key` was answered before.",
     ),
 ]
 
@@ -267,11 +267,12 @@ class BookViewSet(ModelViewSet):
 
     def get_queryset(self) -> QuerySet[Any]:
         rows = super().get_queryset().order_by("id")
-        # Told by the action: to answer OPTIONS, DRF looks for the row as if by PUT, and in no transaction.
+        # The action decides, not the method: for OPTIONS, DRF gets the row with the method PUT, and outside a
+        # transaction.
         return rows.select_for_update() if self.action in ("update", "partial_update", "destroy") else rows
 
     def get_object(self) -> Any:
-        """Raises Unmatched if it isn't what the client takes it for."""
+        """Raises Unmatched if the row's ETag doesn't match the request's If-Match."""
         row = super().get_object()
         check_if_match(self.request, self.get_serializer(row).data)
         return row
@@ -286,7 +287,7 @@ class BookViewSet(ModelViewSet):
         return response
 
     def once(self, request: Request, serializer: Any, answer: Callable[[Any], Any]) -> Response:
-        """Store what the serializer holds. What was sent before gets the answer that it got then."""
+        """Stores the serializer's rows. A repeated request with an Idempotency-Key gets the first answer."""
 
         def store() -> Any:
             serializer.is_valid(raise_exception=True)

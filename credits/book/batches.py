@@ -1,4 +1,4 @@
-"""The rows of a file in batches, beside what the database has of them."""
+"""The rows of a file in batches, with the stored rows that they are compared with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BATCH_SIZE = 2000
 
 @dataclass
 class Counts:
-    """What a load did to one table."""
+    """How many rows of one table a load stored as new, changed or left unchanged."""
 
     new: int = 0
     changed: int = 0
@@ -37,7 +37,7 @@ class Counts:
 
 
 class Doubtful:
-    """Rows of the same load that are at fault themselves: what refers to them isn't, on their account."""
+    """Rows of the same load that are at fault. Rows that refer to them aren't at fault for that."""
 
     def __init__(self) -> None:
         self.ids: dict[type[Model], set[int]] = {}
@@ -51,14 +51,14 @@ class Doubtful:
 
 
 class Seen:
-    """The keys met so far. Whole numbers cost a bit each: a file may hold millions of them."""
+    """The keys of the rows so far. Whole numbers take about a bit each, since a file may have millions."""
 
     def __init__(self) -> None:
         self.blocks: dict[int, int] = {}
         self.others: set[Any] = set()
 
     def add(self, key: Any) -> bool:
-        """False if the key was there already."""
+        """Adds the key. Returns False if it was there already."""
         if not isinstance(key, int):
             known = key in self.others
             self.others.add(key)
@@ -70,7 +70,7 @@ class Seen:
 
 
 class Compared(NamedTuple):
-    """A row that is right, beside what the database has of it; None where it is new."""
+    """A row without faults and the stored row of the same key. stored is None if the row is new."""
 
     kind: str  # new, changed or unchanged
     number: int
@@ -79,9 +79,10 @@ class Compared(NamedTuple):
 
 
 class Batch:
-    """Rows by their number, and what the database has of them, by key.
+    """Rows by their number, and the stored rows by key.
 
-    items are those that may be stored, read are all: there a cell at fault is None, and its column is wrong.
+    read has an instance of every row. If a cell is at fault, its attribute is None and its column is in
+    wrong. items has only the rows that may be stored.
     """
 
     def __init__(self, faults: Faults, doubtful: Doubtful) -> None:
@@ -92,15 +93,15 @@ class Batch:
         self.wrong: dict[int, set[str]] = {}
         self.cells: dict[int, dict[str, Any]] = {}
         self.stored: dict[Any, Any] = {}
-        self.unchanged: set[int] = set()  # rows that the database has as they are
+        self.unchanged: set[int] = set()  # rows that are the same as the stored ones
         self.compared: list[Compared] = []
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
-        """(row number, instance) of those that may be stored, over a copy: they may be refused meanwhile."""
+        """Iterates over (row number, instance) of a copy of items, since rows may be refused meanwhile."""
         return iter(list(self.items.items()))
 
     def of_kind(self, kind: str) -> list[Any]:
-        """The instances of the rows compared as new or changed."""
+        """Returns the instances of the rows that are new, changed or unchanged."""
         return [row.item for row in self.compared if row.kind == kind]
 
     def add(self, row: Row, item: Model, wrong: set[str]) -> None:
@@ -111,7 +112,7 @@ class Batch:
             self.leave_out(row.number)
 
     def having(self, *columns: str) -> list[tuple[int, Any]]:
-        """(row number, instance) of all rows that are right in these columns, whatever else is wrong."""
+        """Returns (row number, instance) of all rows without faults in these columns."""
         if not self.wrong:
             return list(self.read.items())
         return [(number, item) for number, item in self.read.items() if self.is_right(number, *columns)]
@@ -120,20 +121,21 @@ class Batch:
         return number not in self.wrong or self.wrong[number].isdisjoint(columns)
 
     def refuse(self, number: int, column: str, expected: Any, code: str = "invalid") -> None:
-        """The row won't be stored. It may be refused for more than one reason."""
+        """Adds a fault of the row, which won't be stored. A row may have more than one fault."""
         self.wrong.setdefault(number, set()).add(column)
         self.faults.add(number, column, self.cells[number][column], expected, code)
         self.leave_out(number)
 
     def leave_out(self, number: int) -> None:
-        """The row won't be stored, and what refers to it isn't at fault for that."""
+        """Marks the row as one that won't be stored. Rows that refer to it aren't at fault for that."""
         if item := self.items.pop(number, None):
             self.doubtful.add(type(item), item.pk)
 
     def known(self, model: type[Model], attribute: str, column: str, wanted: str = "pk") -> dict[int, Any]:
-        """{id: wanted column} of the rows that these refer to by the attribute; None for a doubtful one.
+        """Returns {id: wanted column} of the rows that the batch refers to by the attribute.
 
-        What rows that are stored refer to is held, so that the rules are still kept when that is done.
+        The value of a doubtful row is None. Inside writing(), the rows that new and changed rows refer to are
+        locked, so that the rules still hold at the commit.
         """
         referring = {number: getattr(item, attribute) for number, item in self.having(column)}
         ids = set(referring.values())

@@ -1,4 +1,4 @@
-"""What one cell of a file means, and what is typed in a form or a search means as well."""
+"""Parses the cells of files. Forms and searches parse their input in the same way."""
 
 import re
 from datetime import date, datetime
@@ -17,13 +17,13 @@ MAX_AMOUNT = Decimal(10**12)
 AMOUNT = re.compile(r"-?([0-9]{1,3}([ \u00a0\u202f][0-9]{3})+|[0-9]+)([.,][0-9]{1,2})?")
 DATE = re.compile(
     r"((?P<d>\d\d?)\.(?P<m>\d\d?)\.(?P<y>\d{4})|(?P<Y>\d{4})-(?P<M>\d\d)-(?P<D>\d\d))"
-    r"([ T]00:00(:00)?)?",  # as programs write a date that is a moment to them
+    r"([ T]00:00(:00)?)?",  # programs that store dates as moments write midnight too
     re.ASCII,
 )
 
 
 class Cell(Widget):
-    """A cell of one kind. clean() raises ValueError with what was expected."""
+    """A kind of cell. clean() raises ValueError with the expected values as its message."""
 
     expected: Any = ""
 
@@ -39,11 +39,11 @@ class Cell(Widget):
         return cleaned
 
     def parse(self, value: Any) -> Any:
-        """The value, or None where the cell isn't of this kind."""
+        """Returns the value, or None if the cell isn't of this kind."""
         raise NotImplementedError
 
     def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
-        """The value in a text file, as parse() takes it."""
+        """Returns the value as text that parse() accepts."""
         return "" if value is None else str(value)
 
 
@@ -82,7 +82,7 @@ class Text(Cell):
     def __init__(self, max_length: int) -> None:
         super().__init__()
         self.max_length = max_length
-        self.expected = _("1 to %d characters in UTF-8, or in the encoding told") % max_length
+        self.expected = _("1 to %d characters in UTF-8 or the chosen encoding") % max_length
 
     def parse(self, value: Any) -> str | None:
         text = unguarded(str(value))
@@ -121,7 +121,7 @@ def parsed_day(text: str) -> date | None:
 
 
 class Amount(Cell):
-    """Money. A decimal comma and spaces between thousands are known; anything doubtful is not."""
+    """Money. A decimal comma and spaces between thousands are accepted; ambiguous formats aren't."""
 
     def __init__(self, least: Decimal) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class Amount(Cell):
 
     def parse(self, value: Any) -> Decimal | None:
         if isinstance(value, float):
-            value = f"{value:.15g}"  # what a spreadsheet shows of it
+            value = f"{value:.15g}"  # the digits that a spreadsheet shows
         elif isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
         if not (isinstance(value, str) and AMOUNT.fullmatch(value)):

@@ -1,4 +1,4 @@
-"""Tables in files: CSV in the shapes that lenders' programs write, and XLSX, told apart by content."""
+"""Reads and writes tables in files: CSV in the variants that lenders' programs write, and XLSX."""
 
 import codecs
 import csv
@@ -20,13 +20,13 @@ from openpyxl import load_workbook
 from openpyxl.cell import WriteOnlyCell
 
 MAX_COLUMNS = 100
-MAX_ROWS = 1_048_576  # of an XLSX sheet
-ABOVE = 20  # rows with something in them, among which the header is looked for
+MAX_ROWS = 1_048_576  # the most that an XLSX sheet can have
+ABOVE = 20  # the header must be among this many first rows that aren't empty
 
-# What Excel writes as the first line of a file to say by what its columns are separated.
+# The first line that Excel writes to name the separator of a file's columns.
 SEPARATOR = re.compile(r'"?sep=([^\w\s"]|\t)"?[\r\n]', re.IGNORECASE)
 
-# Windows-1251 of Ukrainian and Russian: what may be there, and a word as people write it.
+# For Ukrainian and Russian in Windows-1251: characters that don't occur in it, and words with usual capitals.
 UPPER, LOWER = "А-ЯЁЄІЇҐ", "а-яёєіїґ"
 FOREIGN = re.compile(rf"[^\x00-\x7f{UPPER}{LOWER}’‘“”„«»‹›–—…•№§°\xa0\xad]")
 WORD = re.compile(r"[^\W\d_]+")
@@ -34,9 +34,9 @@ NATURAL = re.compile(rf"[{UPPER}]?[{LOWER}]+")
 
 
 class Row(NamedTuple):
-    """A row of a file: its number as an editor counts (the header is 1), and {column: cell}.
+    """A row of a file: its number as an editor shows it (the header is 1), and {column: cell}.
 
-    A cell is text without spaces around it ("" where it is empty) or, from XLSX, a number or a date.
+    A cell is text without spaces around it ("" if it is empty) or, from XLSX, a number or a date.
     """
 
     number: int
@@ -45,9 +45,9 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong in a file. No row: with the whole file; no column: with the whole row.
+    """A fault in a file. Without a row it is a fault of the whole file; without a column, of the whole row.
 
-    The code tells a program what kind of fault it is.
+    The code tells programs the kind of the fault.
     """
 
     row: int | None
@@ -60,7 +60,7 @@ class Fault:
         return f"row {self.row}, {self.reason()}" if self.row else self.reason()
 
     def reason(self) -> str:
-        """The fault as one reads it at its row."""
+        """Returns the fault as text, without the row."""
         where = [f"column {self.column}"] if self.column else []
         found = [] if self.found is None else [f"found {self.found!r}"]
         return ", ".join([*where, *found, f"expected {self.expected}"])
@@ -68,10 +68,10 @@ class Fault:
 
 @dataclass
 class Faults:
-    """The faults of one file: the first ones, and how many there are in all.
+    """The faults of one file: the first ones in `listed`, and the number of all in `count`.
 
-    remarks: sentences on how the file was read, for those who look at it before it is stored.
-    spelling: the file's own of its columns.
+    remarks: sentences on how the file was read, for people who check it before it is stored.
+    spelling: {column: its name as the file spells it}.
     """
 
     limit: int | None = 100
@@ -86,7 +86,7 @@ class Faults:
         self.count += 1
         if self.limit is None or len(self.listed) < self.limit:
             column = self.spelling.get(column, column) if column else None
-            # What is expected is the same of many cells: it is kept once.
+            # Many faults expect the same, so one string serves them all.
             self.listed.append(Fault(row, column, excerpt(found), sys.intern(str(expected)), code))
 
     def remark(self, text: Any) -> None:
@@ -100,11 +100,11 @@ class Faults:
 
 
 class Unreadable(Exception):
-    """Reading can't go on; the file's faults say why."""
+    """The file can't be read further. Its faults say why."""
 
 
 class Faulty(Exception):
-    """A file with faults. Nothing of its rows is stored."""
+    """The file has faults. None of its rows is stored."""
 
     def __init__(self, faults: Faults, rows: list[Row]) -> None:
         super().__init__(f"{faults.count} faults")
@@ -113,7 +113,7 @@ class Faulty(Exception):
 
 
 def excerpt(cell: Any) -> str | None:
-    """A cell as people see it, long ones cut."""
+    """Returns the text of a cell as people see it, at most 100 characters."""
     if cell is None:
         return None
     text = text_of(cell)
@@ -127,28 +127,28 @@ def text_of(cell: Any) -> str:
 
 
 def stripped(cell: Any) -> Any:
-    """A cell of a workbook in the form that Row promises."""
+    """Returns a workbook's cell in the form that Row describes."""
     if cell is None:
         return ""
     return cell.strip() if isinstance(cell, str) else cell
 
 
 def guarded(value: Any) -> Any:
-    """The value for a cell of a file; text that a spreadsheet program would run gets an apostrophe."""
+    """Returns the value for a cell. Text that a spreadsheet would run as a formula gets an apostrophe."""
     return f"'{value}" if isinstance(value, str) and is_formula(value) else value
 
 
 def unguarded(text: str) -> str:
-    """The text that was guarded."""
+    """Returns the text that was passed to guarded()."""
     return text[1:] if text.startswith("'") and is_formula(text[1:]) else text
 
 
 def is_formula(text: str) -> bool:
-    # With apostrophes before it, or else a text that has one of its own would come back without it.
+    # Apostrophes before a formula count too: or else unguarded() would remove one that belongs to the text.
     return text.lstrip("'").startswith(("=", "+", "-", "@", "\t", "\r"))
 
 
-# How a workbook shows the values of a type.
+# The formats in which a workbook shows the values of each type.
 NUMBER_FORMATS = {Decimal: "#,##0.00", date: "yyyy-mm-dd", int: "0"}
 
 
@@ -159,14 +159,14 @@ def workbook_cell(sheet: Any, value: Any) -> Any:
 
 
 class Line:
-    """A file for csv.writer that gives each line back."""
+    """A file for csv.writer whose write() returns the line."""
 
     def write(self, line: str) -> str:
         return line
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
-    """The lines of a file, with a byte order mark, by which spreadsheet programs know UTF-8."""
+    """Yields the lines of a file. They begin with a byte order mark, so spreadsheet programs read UTF-8."""
     writer = csv.writer(Line())
     yield "\ufeff"
     yield writer.writerow(columns)
@@ -175,9 +175,10 @@ def csv_text(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> Iterator[
 
 
 def rows_at_fault(columns: Sequence[str], rows: Iterable[Row], faults: Faults) -> Iterator[str]:
-    """The lines of a file of the rows at fault: number, cells, and in the column "faults" what is wrong.
+    """Returns the lines of a CSV file of the rows at fault: row number, cells, faults.
 
-    Faults of the whole file stand in a line of their own. Import takes such a file: it ignores both columns.
+    Faults of the whole file have a line of their own. The file can be imported: the columns "row" and
+    "faults" are ignored.
     """
     reasons: dict[int, list[str]] = {}
     for fault in faults.in_order():
@@ -204,11 +205,11 @@ def read_rows(
     max_marks: int | None = None,
     max_rows: int | None = None,
 ) -> Iterator[Row]:
-    """The rows under the header that have a cell with something in it, with the columns asked for.
+    """Yields the rows under the header that aren't empty, with these columns. Raises Unreadable.
 
-    encoding is that of a text file without a byte order mark; "" means that it is found out. max_unzipped,
-    in bytes, is how large a workbook may be when unpacked, and max_marks how many tags and attributes its
-    parts may have. Raises Unreadable.
+    encoding: of a text file without a byte order mark; "" means that it is detected.
+    max_unzipped: the largest size in bytes of an unpacked workbook.
+    max_marks: the largest number of tags and attributes in a workbook's parts.
     """
     lines = table_lines(file, columns, faults, encoding, max_unzipped, max_marks)
     number, header = find_header(lines, columns, faults)
@@ -231,10 +232,10 @@ def best_columns(
     max_unzipped: int,
     max_marks: int | None,
 ) -> int:
-    """Which of the choices a header among the file's first rows lacks the fewest columns of."""
+    """Returns the index of the choice of which a row near the top of the file lacks the fewest columns."""
     asked = {column for columns in choices for column in columns}
     rows: list[set[str]] = [set()]
-    with suppress(Unreadable):  # who reads the file then says why
+    with suppress(Unreadable):  # read_rows() reports the fault later
         lines = table_lines(file, asked, Faults(), encoding, max_unzipped, max_marks)
         for _number, cells in islice(lines, ABOVE):
             rows.append(set(names_of(cells)))
@@ -250,7 +251,7 @@ def table_lines(
     max_unzipped: int,
     max_marks: int | None,
 ) -> Iterator[tuple[int, list[Any]]]:
-    """The number and the cells of each row that has something in it, from a file of any kind."""
+    """Yields the number and the cells of each row that isn't empty, from a CSV or XLSX file."""
     file.seek(0)
     kind = file.read(8)
     file.seek(0)
@@ -267,14 +268,14 @@ def table_lines(
 
 
 def names_of(cells: Iterable[Any]) -> list[str]:
-    """The names of columns in a row that may be a header. Case doesn't matter, nor do spaces around."""
+    """Returns the cells of a possible header as column names: in lower case, without spaces around them."""
     return [str(cell).strip().casefold() for cell in cells]
 
 
 def find_header(
     lines: Iterator[tuple[int, list[Any]]], columns: Collection[str], faults: Faults
 ) -> tuple[int, list[Any]]:
-    """The row that has all columns, a title above it or not; or of the first rows that which has most."""
+    """Returns the first row that has all columns or, if none has, the row near the top that has most."""
     best: tuple[int, list[Any]] = (1, [])
     most = -1
     for place, (number, cells) in enumerate(islice(lines, ABOVE)):
@@ -283,7 +284,7 @@ def find_header(
             best, most = (number, cells), had
         if had == len(columns):
             if place:
-                faults.remark(_("The header is row %d; what is above it isn't read.") % number)
+                faults.remark(_("The header is row %d; the rows above it aren't read.") % number)
             break
     return best
 
@@ -291,7 +292,7 @@ def find_header(
 def header_positions(
     header: list[Any], columns: Sequence[str], number: int, faults: Faults
 ) -> list[tuple[str, int]]:
-    """Where in the header each column stands. Columns not asked for don't matter."""
+    """Returns (column, its position in the header) for each of the columns. Other columns are ignored."""
     while header and header[-1] == "":
         header.pop()
     names = names_of(header)
@@ -320,8 +321,10 @@ def is_utf8(file: BinaryIO) -> bool:
 
 
 def is_cp1251(file: BinaryIO) -> bool:
-    """Whether the first Cyrillic words are plainly that: letters and quotation marks of Ukrainian or Russian
-    alone, and most words all small or with one capital, as they are in no other encoding.
+    """Tells whether the file's first thousand Cyrillic words look like Windows-1251.
+
+    They do if all characters occur in Ukrainian or Russian text, and most words are in lower case, or have
+    only their first letter in upper case. Text in another encoding doesn't look like this.
     """
     natural, words = 0, 0
     text = io.TextIOWrapper(file, "cp1251", errors="replace")
@@ -343,7 +346,7 @@ def is_cp1251(file: BinaryIO) -> bool:
 def csv_lines(
     file: BinaryIO, columns: Collection[str], faults: Faults, encoding: str
 ) -> Iterator[tuple[int, list[Any]]]:
-    """Each row's number and cells. What can't be decoded becomes U+FFFD, which no cell may hold."""
+    """Yields each row's number and cells. Bytes that can't be decoded become U+FFFD, which cells refuse."""
     mark = file.read(3)
     file.seek(0)
     if mark == b"\xef\xbb\xbf":
@@ -375,12 +378,12 @@ def csv_lines(
         faults.add(number, None, str(error), _("cells whose quotation marks match"), "parse_error")
         raise Unreadable from error
     finally:
-        if not file.closed:  # whoever stopped reading may have closed it since
+        if not file.closed:  # a caller that stopped reading early may have closed it
             text.detach()
 
 
 def separator(start: str, columns: Collection[str]) -> str:
-    """What separates the cells: by it a row has most of the columns, or else the first row most cells."""
+    """Returns the separator that finds most of the columns in a row, or else most cells in the first row."""
 
     def fitness(delimiter: str) -> tuple[int, int]:
         rows = list(islice(csv.reader(start.splitlines(), delimiter=delimiter), ABOVE))
@@ -391,14 +394,14 @@ def separator(start: str, columns: Collection[str]) -> str:
 
 
 def marks(part: IO[bytes]) -> int:
-    """How many tags and attributes an XML part of a workbook has; 0 of any other part.
+    """Returns the number of tags and attributes in an XML part of a workbook; 0 for other parts.
 
-    A parser's time grows with their number, and with the square of their length. Raises ValueError where that
-    has no bounds: spreadsheet programs write nothing of the kind.
+    A parser's time grows with their number, and with the square of their length. Raises ValueError for
+    comments, declarations and very long texts, which spreadsheet programs don't write.
     """
     count, last = 0, b""
     while chunk := part.read(2**18):
-        text = chunk.replace(b"\0", b"")  # of UTF-16
+        text = chunk.replace(b"\0", b"")  # UTF-16 has a zero byte with each ASCII character
         if not (last or text.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n").startswith(b"<")):
             break
         if b"<!" in last + text:
@@ -411,7 +414,7 @@ def marks(part: IO[bytes]) -> int:
 
 
 def check_size(archive: zipfile.ZipFile, faults: Faults, max_unzipped: int, max_marks: int | None) -> None:
-    """Refuse a workbook that would take long to parse, small as it may be. Raises Unreadable."""
+    """Raises Unreadable if the workbook would take long to parse, even if its file is small."""
     unzipped = sum(entry.file_size for entry in archive.infolist())
     if unzipped > max_unzipped:
         found = f"{unzipped} bytes unpacked"
@@ -428,7 +431,7 @@ def check_size(archive: zipfile.ZipFile, faults: Faults, max_unzipped: int, max_
                 expected = _("a workbook as spreadsheet programs write it")
                 faults.add(None, None, str(error), expected, "parse_error")
                 raise Unreadable from error
-        # What openpyxl makes objects of takes it ten times as long.
+        # openpyxl makes objects of these parts, which takes ten times as long.
         total += count * (10 if entry.filename in ("xl/styles.xml", "[Content_Types].xml") else 1)
     if total > max_marks:
         found = f"{total} tags and attributes in its sheets and styles"
@@ -437,7 +440,7 @@ def check_size(archive: zipfile.ZipFile, faults: Faults, max_unzipped: int, max_
 
 
 def holds_data(sheet: Any) -> bool:
-    """Whether there is a value in one of the sheet's first rows."""
+    """Tells whether one of the sheet's first 1,000 rows has a value."""
     rows = sheet.iter_rows(max_row=1000, max_col=MAX_COLUMNS, values_only=True)
     return any(cells.count(None) < len(cells) for cells in rows)
 
@@ -445,7 +448,7 @@ def holds_data(sheet: Any) -> bool:
 def xlsx_lines(
     file: BinaryIO, faults: Faults, max_unzipped: int, max_marks: int | None
 ) -> Iterator[tuple[int, list[Any]]]:
-    """Each row's number and cells, from the first visible sheet."""
+    """Yields each row's number and cells from the first visible sheet."""
     try:
         with zipfile.ZipFile(file) as archive:
             check_size(archive, faults, max_unzipped, max_marks)
@@ -453,7 +456,7 @@ def xlsx_lines(
         sheets = book.worksheets
         sheet = next((sheet for sheet in sheets if sheet.sheet_state == "visible"), sheets[0])
         for each in sheets:
-            each.reset_dimensions()  # what the file says of its own size can't be trusted
+            each.reset_dimensions()  # the size that the file states may be wrong
         if len(sheets) > 1:
             faults.remark(_("Read from the sheet “%s”.") % sheet.title)
         if others := [each.title for each in sheets if each is not sheet and holds_data(each)]:
@@ -464,7 +467,7 @@ def xlsx_lines(
                 yield number, [stripped(cell) for cell in cells]
     except (Unreadable, GeneratorExit):
         raise
-    except Exception as error:  # openpyxl raises whatever a broken part of a workbook leads to
+    except Exception as error:  # openpyxl raises errors of many types for broken parts of a workbook
         reason = error.__cause__ or error  # its own ValueError says only which part it is
         found = f"a workbook that can't be read ({reason})"
         faults.add(None, None, found, _("CSV or XLSX"), "parse_error")

@@ -1,4 +1,4 @@
-"""From rows of a file to rows of a table: in batches, checked, compared, and stored in one transaction."""
+"""Loads the rows of a file into a table: checks, compares and stores them in batches, in one transaction."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +21,7 @@ SHOWN = 100  # rows of each kind in a preview
 
 
 class Source(NamedTuple):
-    """The file that rows come from, as the trail knows it."""
+    """The name and the digest by which the trail records the file."""
 
     name: str = ""
     digest: str = ""
@@ -35,9 +35,9 @@ class Source(NamedTuple):
 
 
 class TableLoad:
-    """The rows of one file on their way into the table of its resource: compared, and then stored.
+    """Compares the rows of one file with the table of its resource, and stores them.
 
-    removed is how many rows of the table made room for them.
+    removed is the number of rows that were deleted from the table to replace them.
     """
 
     def __init__(
@@ -59,14 +59,16 @@ class TableLoad:
         self.was_empty = not self.model._default_manager.exists()
         self.record = LoadRecord(self.model, source.name, source.digest, removed)
         same = Load.objects.filter(table=self.model._meta.label_lower, digest=source.digest)
-        self.before = same.filter(outcome=Load.STORED, undone_by=None).first()  # of a file of this content
-        # Of what would become of the rows, and of what is there now. Rows without an id look new each time.
+        self.before = same.filter(outcome=Load.STORED, undone_by=None).first()  # a load of the same content
+        # Covers what the load would do to each row, and what is stored now. It also covers an earlier load,
+        # because rows without an id look new each time.
         self.digest = hashlib.sha256(repr(self.before and self.before.pk).encode())
 
     def run(self, rows: Iterable[Row], previewed: str | None = None) -> Counts:
-        """Store the rows that are right. The caller undoes it all if there are faults.
+        """Stores the rows that have no faults. If any row has one, the caller rolls back.
 
-        previewed: the digest of a preview. Raises Differs, before anything is stored, if it doesn't hold.
+        previewed is the digest of a preview. If the load would do something else, Differs is raised before
+        anything is stored.
         """
         without_id: list[Any] = []
         with writing(), self.record.running():
@@ -81,7 +83,7 @@ class TableLoad:
                 self.add([item for item in new if item.id is not None])
                 if changed := batch.of_kind("changed"):
                     self.model._default_manager.bulk_change(changed, self.resource.values)
-            # Last: the database might give them ids that later rows of the file bring along.
+            # These come last, because the database might give them ids that later rows of the file have.
             for start in range(0, len(without_id), BATCH_SIZE):
                 self.add(without_id[start : start + BATCH_SIZE])
             self.record.finish(self.counts.new, self.counts.changed, self.counts.unchanged)
@@ -93,9 +95,9 @@ class TableLoad:
             self.record.add(items)
 
     def compared(self, rows: Iterable[Row], locking: bool = False) -> Iterator[Batch]:
-        """The rows that are right, in batches, beside what the database has of them.
+        """Yields batches of rows, compared with the database.
 
-        locking: those to be changed stay what they were compared with until the transaction ends.
+        With locking, the stored rows to be changed are locked until the transaction ends.
         """
         for lines in self.batches(rows):
             batch = self.batch(lines, locking)
@@ -130,7 +132,7 @@ class TableLoad:
         yield lines
 
     def batch(self, lines: list[Row], locking: bool) -> Batch:
-        """The rows with what is right of them, known once, and known as the same."""
+        """Returns a batch of checked rows, with the stored rows of the same keys."""
         batch = Batch(self.faults, self.doubtful)
         for row in lines:
             batch.add(row, *self.resource.instance(row, self.faults))
@@ -154,9 +156,10 @@ class TableLoad:
         return stored is not None and not self.differs(item, stored)
 
     def lock_changed(self, batch: Batch) -> None:
-        """Compare the rows that differ with what nobody else can change from now on.
+        """Locks the stored rows that differ from the file, and reads them again.
 
-        Others are left alone: each payment that anybody saves needs a share in the dictionary's.
+        Other rows aren't locked: saving a payment, for example, takes a shared lock on its dictionary entry,
+        and would have to wait.
         """
         pks = []
         for _number, item in batch:
@@ -169,13 +172,13 @@ class TableLoad:
         batch.stored |= {self.resource.key_of(row): row for row in rows.values()}
 
     def finish(self) -> None:
-        """Add the faults of a file that comes alone."""
+        """Adds the faults of the file as a whole, for a file that is loaded without the others."""
         self.resource.finish(self.faults, self.doubtful)
         if not (self.faults or self.counts):
             self.faults.add(2, None, None, self.resource.at_least, "empty")
 
     def remarks(self) -> Iterator[Any]:
-        """What to know before the rows are stored."""
+        """Yields remarks for people to read before the rows are stored."""
         if count := self.without_id:
             text = ngettext(
                 "%d row has no id: the database will give it one.",
@@ -184,12 +187,12 @@ class TableLoad:
             )
             yield text % count
         if self.counts.new and (load := self.before):
-            text = _("A file of the same content was imported before: %(load)s by %(account)s.")
+            text = _("A file with the same content was imported before: %(load)s by %(account)s.")
             yield text % {"load": load, "account": load.account or load.via}
 
 
 class SeenCell(NamedTuple):
-    """What a cell will be, and what it was; None where it stays or is new."""
+    """The new text of a cell in a preview. before is its old text, or None if it is new or stays the same."""
 
     after: Any
     before: Any = None
@@ -197,7 +200,7 @@ class SeenCell(NamedTuple):
 
 @dataclass
 class Preview:
-    """What a file does to its table: in numbers, and the first rows of each kind."""
+    """The effect that a file would have on its table: the counts, and the first rows of each kind."""
 
     resource: BookResource
     source: Source
@@ -207,11 +210,11 @@ class Preview:
     new: list[tuple[int, list[SeenCell]]] = field(default_factory=list)
     changed: list[tuple[int, list[SeenCell]]] = field(default_factory=list)
     unchanged: list[tuple[int, list[SeenCell]]] = field(default_factory=list)
-    # (row, column, cell, why it is doubtful): the first ones, and how many there are in all
+    # (row, column, cell, why it is doubtful): the first ones; doubt_count counts them all
     doubts: list[tuple[int, str, Any, Any]] = field(default_factory=list)
     doubt_count: int = 0
-    ids: list[int] = field(default_factory=list)  # of those rows that have one
-    digest: str = ""  # the same as long as storing the file would do the same to the same rows
+    ids: list[int] = field(default_factory=list)  # the ids of the rows shown that have one
+    digest: str = ""  # it stays the same as long as storing the file would do the same to the same rows
 
     @property
     def columns(self) -> list[str]:
@@ -244,18 +247,18 @@ class Preview:
                 self.ids.append(row.item.pk)
 
     def changes_since(self, moment: datetime) -> Iterable[Change]:
-        """The latest of those that others have made to the rows shown."""
+        """Returns the latest changes made to the rows shown since the moment."""
         table = self.resource._meta.model._meta.label_lower
         changes = Change.objects.filter(table=table, object_id__in=self.ids, moment__gte=moment)
         return changes.select_related("account")[:SHOWN]
 
 
 class Differs(Exception):
-    """Storing a file would do something else than its preview said."""
+    """Storing a file would do something other than its preview said."""
 
 
 def fitting(resources: Sequence[type[BookResource]], file: BinaryIO, encoding: str = "") -> int:
-    """Which of them the file's header fits best."""
+    """Returns the index of the resource that fits the file's header best."""
     if len(resources) == 1:
         return 0
     columns, first = [resource.columns() for resource in resources], resources[0]
@@ -263,17 +266,17 @@ def fitting(resources: Sequence[type[BookResource]], file: BinaryIO, encoding: s
 
 
 def read_file(resource: BookResource, file: BinaryIO, faults: Faults, encoding: str = "") -> list[Row]:
-    """All rows of a file that comes in a request, before any transaction begins: its reader may be slow."""
+    """Reads all rows of a file from a request. Call it outside transactions, since reading may be slow."""
     limits = {name: getattr(resource, name) for name in ("max_unzipped", "max_marks", "max_rows")}
     rows = []
-    with suppress(Unreadable):  # the rows before are checked all the same
+    with suppress(Unreadable):  # the rows read until then are checked all the same
         for row in read_rows(file, resource.columns(), faults, encoding, **limits):
             rows.append(row)
     return rows
 
 
 def preview_file(resource: BookResource, file: BinaryIO, name: str, encoding: str = "") -> Preview:
-    """What storing the file would do. Nothing is stored but, in the trail, a refusal; nothing is locked."""
+    """Returns what storing the file would do. It locks nothing, and stores only the record of a refusal."""
     preview = Preview(resource, Source.of(file, name))
     rows = read_file(resource, file, preview.faults, encoding)
     resource.prepare()
@@ -292,9 +295,10 @@ def preview_file(resource: BookResource, file: BinaryIO, name: str, encoding: st
 def load_file(
     resource: BookResource, file: BinaryIO, name: str, faults: Faults, previewed: Upload | None = None
 ) -> Counts:
-    """Store one file in its table, all of it or nothing.
+    """Stores one file in its table: all of it or nothing.
 
-    An upload that was previewed goes with it. Raises Faulty, Differs or, if it has gone, Upload.DoesNotExist.
+    If it was previewed, its upload is deleted. Raises Faulty, Differs, or Upload.DoesNotExist if the upload
+    was deleted before.
     """
     source = Source.of(file, name)
     rows = read_file(resource, file, faults, previewed.encoding if previewed else "")

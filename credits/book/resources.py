@@ -1,4 +1,4 @@
-"""Rows of a file <-> rows of a table: what every source file shares."""
+"""The base of the resources: each maps the rows of a source file to the rows of a table."""
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -15,15 +15,15 @@ from .values import columns
 
 
 class BookResource(ModelResource):
-    """One source file <-> one table. An instance serves one load."""
+    """Maps the rows of one source file to the rows of one table. An instance serves one load."""
 
-    # What a row is known by, and what is expected of it within one file.
+    # The column that identifies a row, and the message if two rows of a file have the same key.
     key_column = "id"
     key_expected = _("an id that no earlier row has")
-    owner: str | None = None  # the column of a known row that never changes
-    at_least: Any = _("at least one row")  # expected of a file that has none
+    owner: str | None = None  # a column that must not change in a stored row
+    at_least: Any = _("at least one row")  # the message if a file has no rows
 
-    # Of a file that comes in a request; load_data knows no limits.
+    # Limits of a file from a request. load_data has no limits.
     max_rows = 60_000
     max_unzipped = 100 * 2**20
     max_marks = 5_000_000  # 60,000 rows of 7 columns of text have 3,700,000
@@ -34,22 +34,22 @@ class BookResource(ModelResource):
 
     @cached_property
     def values(self) -> list[str]:
-        """The attributes beside the key."""
+        """The attributes except the key."""
         return [field.attribute for field in self.fields.values() if field.attribute != "id"]
 
     @cached_property
     def attributes(self) -> list[str]:
-        """All attributes of the model, in its order."""
+        """All attributes of the model, in the model's order."""
         return columns(self._meta.model)
 
     @cached_property
     def cleaners(self) -> list[tuple[str, str, Callable[[Any], Any]]]:
-        """(column, attribute, function that turns a cell into a value) of each field."""
+        """(column, attribute, function that converts a cell to a value) for each field."""
         fields = [self.fields[name] for name in self._meta.fields]
         return [(field.column_name, field.attribute, field.widget.clean) for field in fields]
 
     def instance(self, row: Row, faults: Faults) -> tuple[Model, set[str]]:
-        """The row as an unsaved instance, with None for each cell at fault; and the columns of those."""
+        """Returns an unsaved instance, with None for each cell at fault, and the columns of these cells."""
         values, wrong = dict.fromkeys(self.attributes), set()
         for column, attribute, clean in self.cleaners:
             cell = row.cells[column]
@@ -61,11 +61,11 @@ class BookResource(ModelResource):
         return self._meta.model(*values.values()), wrong  # by position: a third faster than by name
 
     def text_cells(self, item: Model) -> list[str]:
-        """The row in the cells of a text file, in the order of columns()."""
+        """Returns the cells of the row for a text file, in the order of columns()."""
         return [str(self.fields[name].export(item)) for name in self._meta.fields]
 
     def workbook_cells(self, item: Model) -> list[Any]:
-        """The same in the cells of a workbook."""
+        """Returns the cells of the row for a workbook, in the order of columns()."""
         values = [self.fields[name].get_value(item) for name in self._meta.fields]
         # A spreadsheet's numbers are exact to 15 digits.
         return [str(v) if isinstance(v, int) and v >= 10**15 else guarded(v) for v in values]
@@ -75,19 +75,19 @@ class BookResource(ModelResource):
         return ", ".join(cls.columns())
 
     def prepare(self) -> None:
-        """Before the first row: what the resource must know of the database."""
+        """Called before the first row: reads from the database what the checks need."""
 
     def key_of(self, item: Any) -> Any:
-        """What the row is known by; None where it has none or that is at fault."""
+        """Returns the row's key, or None if it has none or the cell is at fault."""
         return item.id  # three times as fast as item.pk
 
     def stored(self, items: list[Any]) -> dict[Any, Model]:
-        """{key: row} of those items that the database has already."""
+        """Returns {key: stored row} for the items that the database has."""
         pks = [item.pk for item in items if item.pk is not None]
         return self._meta.model._default_manager.in_bulk(pks)
 
     def check_known(self, batch: Batch, number: int, item: Model, stored: Model) -> None:
-        """Refuse a row whose id is known but belongs to something else."""
+        """Refuses a row whose id belongs to a stored row with another owner."""
         if self.owner:
             owner = self.fields[self.owner]
             given, known = owner.get_value(item), owner.get_value(stored)
@@ -96,13 +96,13 @@ class BookResource(ModelResource):
                 batch.refuse(number, owner.column_name, expected)
 
     def check(self, batch: Batch) -> None:
-        """Refuse the rows that disagree with themselves, each other or the database."""
+        """Refuses the rows that contradict themselves, other rows or the database."""
 
     def finish(self, faults: Faults, doubtful: Doubtful) -> None:
-        """Add the faults that show only when all rows are known: those of the file, and of the database."""
+        """Adds the faults of the whole file and of the database, which show only after the last row."""
 
     def doubts(self, batch: Batch) -> Iterator[tuple[int, str, Any]]:
-        """(row, column, why it is doubtful) of what would be stored anew, and may be."""
+        """Yields (row, column, reason) for doubtful values of new and changed rows, which may be stored."""
         columns = {field.attribute: field.column_name for field in self.fields.values()}
         today = timezone.localdate()
         for row in batch.compared:

@@ -1,9 +1,9 @@
-"""Totals of the book's rows, kept in tables of their own, so that no report adds up the rows themselves.
+"""Totals of the book's rows, stored in tables of their own, so that reports need not add up the rows.
 
-Each write notes at the door the keys of its rows, before and after it, such as the days of payments. When the
-outermost writing ends, or before it reads totals itself, the totals of these keys are computed again from the
-rows, one writer at a time. Nothing is ever added to a stored total or taken off it: if one is wrong, the next
-write to its key mends it.
+Each write adds the keys of its rows, such as the days of payments, to door.touched: the keys before and after
+the write. When the outermost writing() ends, or before it reads totals itself, the totals of these keys are
+computed again from the rows, by one writer at a time. No amount is ever added to a stored total or subtracted
+from it, so if a total is wrong, the next write to its key corrects it.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -19,11 +19,11 @@ from .values import ChangedRow
 from .writing import book_written, door, one_at_a_time, rows_changed, rows_loaded
 
 LOCK = "summaries"
-MANY = 100_000  # keys; of more the whole table is computed, rather than remember them
+MANY = 100_000  # keys; beyond this number the whole table is computed instead of remembering more keys
 
 
 class SummaryManager(models.Manager[Any]):
-    """Within a writing the totals include its own rows."""
+    """Computes the touched totals before each query: totals read inside writing() include its rows."""
 
     def get_queryset(self) -> models.QuerySet[Any]:
         recompute_touched()
@@ -33,7 +33,7 @@ class SummaryManager(models.Manager[Any]):
 class Summary(models.Model):
     """A table of totals.
 
-    sources: {a model's label: its columns that the totals depend on}; the first one is the key.
+    sources: {a model's label: its columns that the totals depend on}. The first column is the key.
     """
 
     sources: ClassVar[dict[str, tuple[str, ...]]]
@@ -44,17 +44,17 @@ class Summary(models.Model):
 
     @classmethod
     def computed(cls, source: Any, keys: Collection[Any] | None) -> Iterator[Any]:
-        """The totals of these keys, from the rows of the source model as they are; None: of all."""
+        """Computes the totals of these keys from the rows of the source model. None means all keys."""
         raise NotImplementedError
 
     @classmethod
     def stored(cls, source: Any, keys: Collection[Any] | None) -> models.QuerySet[Any]:
-        """The same as they are stored."""
+        """Returns the stored totals of these keys. None means all keys."""
         raise NotImplementedError
 
     @classmethod
     def recompute(cls, touched: dict[Any, Collection[Any] | None]) -> None:
-        """Computes the totals of these keys again. touched is {source: its keys}; None: all."""
+        """Computes totals again and stores them. touched is {source: its keys}. None means all keys."""
         for source, keys in touched.items():
             totals = list(cls.computed(source, keys))
             cls.stored(source, keys).delete()
@@ -62,24 +62,24 @@ class Summary(models.Model):
 
     @classmethod
     def all_computed(cls) -> Iterator[Any]:
-        """Yields all totals, from the rows as they are."""
+        """Computes all totals from the rows, without storing them."""
         for label in cls.sources:
             yield from cls.computed(apps.get_model(label), None)
 
     @classmethod
     def bring_to(cls, day: date) -> None:
-        """Computes again the totals that hold on other days but not on this one; most hold on every day."""
+        """Computes the totals that don't hold on this day. Most kinds of totals hold on every day."""
 
 
 def summaries_of(model: Any) -> Iterator[tuple[type[Summary], tuple[str, ...]]]:
-    """(summary, the columns that it depends on) of those that the model is a source of."""
+    """Yields (summary, columns) for each summary that depends on these columns of the model."""
     for summary in Summary.__subclasses__():
         if columns := summary.sources.get(model._meta.label_lower):
             yield summary, columns
 
 
 def touch(summary: type[Summary], source: Any, keys: Iterable[Any] | None) -> None:
-    """Have the totals of these keys computed when the writing ends; None: all totals."""
+    """Marks the totals of these keys, to be computed when writing() ends. None means all keys."""
     touched = door.touched.setdefault((summary, source), set())
     if keys is not None and touched is not None:
         touched.update(keys)
@@ -109,7 +109,7 @@ def touch_loaded(sender: Any, rows: list[Any], **kwargs: Any) -> None:
 
 @receiver(book_written)
 def recompute_touched(**kwargs: Any) -> None:
-    """Compute the totals of the touched keys, under a lock: they include what other writers committed."""
+    """Computes the totals of the touched keys, under a lock so that they include all committed rows."""
     touched: dict[Any, dict[Any, Any]] = {}
     for (summary, source), keys in door.touched.items():
         if keys is None or keys:
@@ -122,13 +122,13 @@ def recompute_touched(**kwargs: Any) -> None:
 
 
 def recompute_all() -> None:
-    """Have all totals computed when the writing ends."""
+    """Marks all totals, to be computed when writing() ends."""
     for summary in Summary.__subclasses__():
         door.written.update(apps.get_model(label) for label in summary.sources)
 
 
 def differences(summary: type[Summary]) -> Iterator[str]:
-    """A line for each total that isn't as its rows have it today, in order of keys."""
+    """Yields a line for each stored total that differs from its rows as of today, in order of keys."""
     summary.bring_to(timezone.localdate())
     fields: Any = summary._meta.concrete_fields
     names = [field.attname for field in fields]

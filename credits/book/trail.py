@@ -1,7 +1,7 @@
-"""The trail: who loaded or changed what in the book, when, and what was there before.
+"""The trail: who loaded or changed which rows of the book, when, and their values before and after.
 
-It hears of every change from writing.py, and of loads from loading.py, in the same transaction, so that there
-is no change without a record and no record without a change. Its tables are no part of the book.
+writing.py reports every change to it, and loading.py every load, in the same transaction. So there is no
+change without a record and no record without a change. The trail's tables are no part of the book.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ current_load: ContextVar["Load | None"] = ContextVar("current_load", default=Non
 
 
 def tables() -> list[tuple[str, Any]]:
-    """The tables of the book, as choices."""
+    """Returns the tables of the book, as choices."""
     models_ = [model for model in apps.get_models() if issubclass(model, BookModel)]
     return [(model._meta.label_lower, model._meta.verbose_name_plural) for model in models_]
 
@@ -46,7 +46,7 @@ class RecordQuerySet(models.QuerySet[Any]):
         return self.filter(table=table, object_id=pk)
 
     def bringing(self, table: str, pk: int) -> Self:
-        """The loads that brought the object as a new row."""
+        """Returns the loads that stored the object as a new row."""
         near = (pk - LoadIds.MOST + 1, pk)
         return self.filter(table=table, ranges__first_id__range=near, ranges__last_id__gte=pk)
 
@@ -74,14 +74,14 @@ class Record(models.Model):
         ordering = ("-pk",)
 
     def signature(self) -> str:
-        """When and by whom."""
+        """Returns when it was done and by whom."""
         return f"{timezone.localtime(self.moment):%Y-%m-%d %H:%M}, {self.account or self.via}"
 
 
 class Load(Record):
-    """One file on its way into one table, or its undoing: then the rows removed are those that were new.
+    """The load of one file into one table, or the undoing of a load, which removes the load's new rows.
 
-    New rows have no other record; changed ones do, and so do those that an undoing deletes.
+    New rows have no record of their own. Each changed row has one, and each row that an undoing deletes.
     """
 
     STORED, REFUSED, UNDOING = "stored", "refused", "undoing"
@@ -121,9 +121,9 @@ class Load(Record):
 
 
 class LoadIds(models.Model):
-    """New rows of a load whose ids follow one another, from first_id to last_id."""
+    """A range of consecutive ids of a load's new rows, from first_id to last_id."""
 
-    MOST = 2000  # ids in one: whose range holds an id is found among the few that begin shortly before it
+    MOST = 2000  # ids in a range: only the few ranges that begin within this distance can hold a given id
 
     pk = models.CompositePrimaryKey("load_id", "first_id")
     load = models.ForeignKey(Load, models.PROTECT, related_name="ranges", db_index=False)
@@ -140,9 +140,9 @@ class LoadIds(models.Model):
 
 
 class RowsAtFault(models.Model):
-    """Of a refused load: a CSV file of the rows at fault, with all that is wrong in each."""
+    """A CSV file of the rows at fault of a refused load, with all faults of each row."""
 
-    MOST = 8 * 2**20  # compressed bytes: a statement of MariaDB has 16 MB at most
+    MOST = 8 * 2**20  # compressed bytes: MariaDB takes statements of at most 16 MB
 
     load = models.OneToOneField(Load, models.PROTECT, primary_key=True, related_name="rows_at_fault")
     content = models.BinaryField()  # compressed
@@ -159,11 +159,14 @@ class RowsAtFault(models.Model):
 
 
 class Change(Record):
-    """One row added, changed or deleted; fields is {name: [before, after]}, null where there was no row."""
+    """One row that was added, changed or deleted.
+
+    fields is {name: [before, after]}. A value is null if there was no row.
+    """
 
     ADDED, CHANGED, DELETED = "added", "changed", "deleted"
 
-    object_id = models.BigIntegerField(_("id"), null=True)  # unknown for some old records made on MySQL
+    object_id = models.BigIntegerField(_("id"), null=True)  # unknown in some old records made on MySQL
     action = models.CharField(
         _("action"),
         max_length=10,
@@ -184,7 +187,7 @@ class Change(Record):
         return f"{self.get_table_display()} {self.object_id}: {self.get_action_display()}"
 
     def readable_fields(self) -> Iterator[tuple[str, Any, Any]]:
-        """(field, before, after), as people read them."""
+        """Yields (field, before, after) as text for people."""
         money = {field.attname for field in money_fields(apps.get_model(self.table))}
 
         def text(name: str, value: Any) -> Any:
@@ -196,19 +199,19 @@ class Change(Record):
             yield name, text(name, before), text(name, after)
 
     def as_items(self) -> SafeString:
-        """Each field with its value before and after, as items of a list."""
+        """Returns each field with its values before and after, as items of an HTML list."""
         return format_html_join("", "<li>{}: {} → {}</li>", self.readable_fields())
 
 
 class Upload(models.Model):
-    """A file between its preview and its import, where all worker processes find it."""
+    """A file between its preview and its import, kept where all worker processes find it."""
 
     key = models.CharField(max_length=32, primary_key=True)
     table = models.CharField(max_length=50)
-    columns = models.PositiveSmallIntegerField()  # which of the resources of the table's admin
+    columns = models.PositiveSmallIntegerField()  # the index of one of the resources of the table's admin
     name = models.CharField(max_length=255)
     content = models.BinaryField()
-    encoding = models.CharField(max_length=20, default="")  # "": it is found out
+    encoding = models.CharField(max_length=20, default="")  # "": it is detected
     digest = models.CharField(max_length=64)  # of the preview
     moment = models.DateTimeField(default=timezone.now, db_index=True)
 
@@ -221,7 +224,7 @@ class Upload(models.Model):
 
 
 def last_touch(row: models.Model, name: str) -> Record | None:
-    """The last change of the field, its row's deletion included, or else the load that brought the row."""
+    """Returns the last change of the field or deletion of its row, or else the load that stored the row."""
     table, column = row._meta.label_lower, row._meta.get_field(name).attname  # type: ignore[union-attr]
     changes = Change.objects.of_object(table, row.pk).select_related("account")
     loads = Load.objects.select_related("account")
@@ -230,7 +233,7 @@ def last_touch(row: models.Model, name: str) -> Record | None:
 
 @receiver(rows_changed)
 def record_changes(sender: Any, rows: list[ChangedRow] | None, **kwargs: Any) -> None:
-    """A record of each row, unless nothing changed in it or its table was emptied for a load."""
+    """Records each changed row. rows is None, and no row is recorded, if its table was emptied for a load."""
     common = actor() | {"table": sender._meta.label_lower, "load": current_load.get()}
     changes = []
     for pk, old, new in rows or []:
@@ -247,7 +250,7 @@ def record_changes(sender: Any, rows: list[ChangedRow] | None, **kwargs: Any) ->
 
 
 class LoadRecord:
-    """The record of a load while it runs: what it stores, in sums and digests."""
+    """The record of a running load, with the sums and the digest of the rows that it has stored so far."""
 
     def __init__(self, model: type[models.Model], file: str, digest: str, removed: int = 0) -> None:
         self.load = Load(
@@ -264,7 +267,7 @@ class LoadRecord:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Rows changed meanwhile are this load's."""
+        """Rows that are changed inside this context are recorded as changed by the load."""
         self.load.save()
         token = current_load.set(self.load)
         try:
@@ -273,7 +276,7 @@ class LoadRecord:
             current_load.reset(token)
 
     def add(self, rows: list[Any]) -> None:
-        """New rows, in the order of the file."""
+        """Records new rows, which come in the order of the file."""
         lines = (";".join(map(str, values)) + "\n" for values in map(self.values_of, rows))
         self.rows.update("".join(lines).encode())
         for name in self.money:
@@ -296,7 +299,7 @@ class LoadRecord:
 def record_refusal(
     model: type[models.Model], file: str, digest: str, faults: Faults, columns: list[str], rows: Iterable[Row]
 ) -> Load:
-    """A file of which nothing is stored, and its rows at fault; outside its transaction."""
+    """Records a refused file and its rows at fault. The load's transaction must have been rolled back."""
     with transaction.atomic():
         load = Load.objects.create(
             **actor(),
@@ -313,7 +316,7 @@ def record_refusal(
 
 
 def packed(lines: Iterable[str]) -> bytes:
-    """The lines, compressed; of more than can be kept the first ones, and a line that says so."""
+    """Compresses the lines. If they are too many, it leaves out the rest and adds a line that says so."""
     content = BytesIO()
     with GzipFile(fileobj=content, mode="wb") as file:
         for line in lines:

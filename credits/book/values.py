@@ -1,4 +1,4 @@
-"""The values of rows: as the database has them, and as an instance brings them."""
+"""The values of rows, as the database has them and as instances have them."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -8,8 +8,8 @@ from django.db import models
 
 from .money import rounded
 
-Values = dict[str, Any]  # of a row: {field: value}
-ChangedRow = tuple[Any, Values | None, Values | None]  # pk, before, after; None where there is no row
+Values = dict[str, Any]  # the values of a row: {field: value}
+ChangedRow = tuple[Any, Values | None, Values | None]  # pk, before, after; None if there was or is no row
 
 
 def columns(model: type[models.Model]) -> list[str]:
@@ -21,7 +21,7 @@ def money_fields(model: type[models.Model]) -> list[Any]:
 
 
 def stored_values(model: type[models.Model], pks: Iterable[Any], locking: bool = True) -> dict[Any, Values]:
-    """{pk: values} as the database has them now; locking: until the transaction ends."""
+    """Returns {pk: values} as the database has them now. With locking, the rows are locked as well."""
     wanted, names = list(pks), columns(model)
     found: dict[Any, Values] = {}
     table = model._base_manager.select_for_update() if locking else model._base_manager.all()
@@ -32,7 +32,7 @@ def stored_values(model: type[models.Model], pks: Iterable[Any], locking: bool =
 
 
 def given_values(row: models.Model) -> Values:
-    """The values of an instance as the database will have them; an expression is what it is."""
+    """Returns the values of an instance as the database will store them. Expressions stay expressions."""
     values = {}
     fields: tuple[Any, ...] = row._meta.concrete_fields
     for field in fields:
@@ -44,7 +44,7 @@ def given_values(row: models.Model) -> Values:
 
 
 def is_exact(row: models.Model, given: Values) -> bool:
-    """Whether the database neither computes nor rounds a value of the row."""
+    """Tells whether the database will store the values as they are, without computing or rounding any."""
     return all(
         value == getattr(row, name) and not hasattr(value, "resolve_expression")
         for name, value in given.items()
@@ -52,5 +52,5 @@ def is_exact(row: models.Model, given: Values) -> bool:
 
 
 def changed_rows(before: dict[Any, Values], after: dict[Any, Values]) -> list[ChangedRow]:
-    """The rows of both, by pk: in `after` alone a row is new, in `before` alone it is gone."""
+    """Returns all rows of both. A row only in `after` is new; a row only in `before` is deleted."""
     return [(pk, before.get(pk), after.get(pk)) for pk in before | after]

@@ -17,8 +17,8 @@ from django.utils.translation import gettext_lazy as _
 from .money import grouped
 from .values import changed_rows, given_values, is_exact, stored_values
 
-# What is beyond these is allowed, but likely a slip of the pen. A credit of the first real book has a body of
-# 5,000 at most and interest of 62,400; its payments reach 27,675. Its oldest day is in 2020.
+# Values beyond these limits are allowed, but likely typing errors. In the first real book, bodies reach
+# 5,000, interest 62,400 and payments 27,675. Its oldest day is in 2020.
 MUCH = Decimal(1_000_000)
 FIRST_YEAR = 2000
 YEARS_AHEAD = 5
@@ -28,24 +28,24 @@ MAX_IDS = 900  # in a statement: old SQLite takes 999 values
 # Signals. Receivers run inside the transaction: their writes are committed or rolled back with the book, and
 # their exceptions roll it back.
 
-# After each write of a model, the sender. rows is a list of ChangedRow; None: any row may differ.
+# Sent after each write of a model, the sender. rows is a list of ChangedRow; None: any row may differ.
 rows_changed = Signal()
 
-# After each batch of a load into a model, the sender. rows is a list of its new instances.
+# Sent after each batch of a load into a model, the sender. rows is a list of its new instances.
 rows_loaded = Signal()
 
-# Once, as the last thing before the transaction of the outermost writing() ends.
+# Sent once, just before the transaction of the outermost writing() ends.
 book_written = Signal()
 
 
 class Door(threading.local):
     is_open = False
     written: set[Any] = set()  # models whose tables a statement may have changed since it was opened
-    told: set[Any] = set()  # models of which rows_changed or rows_loaded was sent since then
-    touched: dict[Any, Any] = {}  # what the summaries must compute again when the writing ends
+    told: set[Any] = set()  # models for which rows_changed or rows_loaded was sent since then
+    touched: dict[Any, Any] = {}  # the totals that the summaries must compute again when the writing ends
 
     def watch(self, execute: Callable[..., Any], sql: str, *args: Any) -> Any:
-        """Around each statement of a writing: all but SELECT may change a table that they name."""
+        """Notes the tables that a statement may change, and runs it. A SELECT changes no table."""
         if not sql.startswith("SELECT"):
             named = [model for model in BookModel.__subclasses__() if model._meta.db_table in sql]
             if len(named) > 1 and sql.startswith(("INSERT", "UPDATE", "DELETE")):
@@ -63,10 +63,10 @@ door = Door()
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """A transaction that changes the book, or finds nothing to change: then it isn't written.
+    """Opens the transaction that all writes of the book need. Inside another writing() it does nothing.
 
-    Inside another writing it does nothing of its own. After SQL that no signal told of, any row of that table
-    may have changed.
+    At its end it sends rows_changed for tables that SQL changed without a signal, and then book_written. It
+    sends neither if no statement wrote to the book.
     """
     if door.is_open:
         yield
@@ -84,7 +84,7 @@ def writing() -> Iterator[None]:
 
 
 class Lock(models.Model):
-    """A row to lock while doing what only one may do at a time. No row of the book refers to it."""
+    """A row that a transaction locks to do something that only one may do at a time. No row refers to it."""
 
     name = models.CharField(max_length=50, primary_key=True)
 
@@ -98,33 +98,34 @@ class Lock(models.Model):
 
 
 def one_at_a_time(name: str) -> None:
-    """Wait until nobody holds the name, then hold it until the transaction ends."""
+    """Waits until no other transaction holds the name, then holds it until this transaction ends."""
     Lock.objects.select_for_update().get_or_create(name=name)
 
 
 class BookQuerySet(models.QuerySet[Any]):
-    """Rows of the book: bulk operations are writings too, and send rows_changed."""
+    """Rows of the book. Bulk operations run inside writing() too, and send rows_changed."""
 
     def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
         if kwargs.get("ignore_conflicts") or kwargs.get("update_conflicts"):
-            raise NotSupportedError("The trail can't tell which rows became of these.")
+            raise NotSupportedError("The trail can't tell which rows were stored or changed.")
         with writing():
             created = self.insert(list(objs), *args, **kwargs)
             door.tell(rows_changed, self.model, [(row.pk, None, given_values(row)) for row in created])
         return created
 
     def held(self, ids: Collection[Any]) -> dict[Any, Any]:
-        """{id: row} of these, which nobody changes until the transaction ends. Others may hold them too.
+        """Returns {id: row}, and locks the rows: nobody can change them until the transaction ends.
 
-        For a rule that spans two rows: who writes the one row holds the other, by which it is judged.
+        The lock is shared, so other transactions may hold the same rows. Rules that compare two rows need it:
+        a payment is checked against its credit, so the credit is held while the payment is written.
         """
-        if connection.vendor != "mysql" or not ids:  # SQLite has one transaction at a time that writes
+        if connection.vendor != "mysql" or not ids:  # on SQLite only one transaction at a time writes
             return self.in_bulk(ids)
         sql, params = self.filter(pk__in=ids).order_by("pk").query.sql_with_params()
         return {row.pk: row for row in self.raw(f"{sql} LOCK IN SHARE MODE", params)}
 
     def known(self, ids: Collection[Any], column: str, hold: bool) -> dict[Any, Any]:
-        """{id: value of the column} of these rows; with hold, they are held as by held()."""
+        """Returns {id: value of the column}. With hold, it locks the rows as held() does."""
         found: dict[Any, Any] = {}
         wanted = sorted(ids)
         for start in range(0, len(wanted), MAX_IDS):
@@ -140,9 +141,9 @@ class BookQuerySet(models.QuerySet[Any]):
         return found
 
     def bulk_load(self, rows: list[Any]) -> None:
-        """bulk_create for a load, whose one record stands for all its new rows.
+        """Inserts new rows for a load. One record of the trail stands for all of them.
 
-        The values must have the types of their fields: those of rows with ids go to the driver unchanged.
+        Each value must have its field's type: the values of rows with ids go to the driver unchanged.
         """
         with writing():
             if all(row.id is not None for row in rows):
@@ -152,7 +153,7 @@ class BookQuerySet(models.QuerySet[Any]):
             door.tell(rows_loaded, self.model, rows)
 
     def insert_as_given(self, rows: list[Any]) -> None:
-        """Insert rows that have ids. Preparing each value, as Django does, took a third of a load's time."""
+        """Inserts rows that have ids. Preparing each value, as Django does, took a third of a load's time."""
         fields, quoted = self.model._meta.concrete_fields, connection.ops.quote_name
         names = ", ".join(quoted(each.column) for each in fields)
         marks = ", ".join(["%s"] * len(fields))
@@ -162,22 +163,25 @@ class BookQuerySet(models.QuerySet[Any]):
             cursor.executemany(sql, [values(row) for row in rows])
 
     def empty(self) -> int:
-        """Delete every row of a table that no other row refers to, without a record of each; how many."""
+        """Deletes every row and returns their number. The trail records no single row.
+
+        No other table may refer to the rows.
+        """
         with writing():
             deleted = self._raw_delete(self.db)
             door.tell(rows_changed, self.model, None)
         return deleted
 
     def insert(self, rows: list[Any], batch_size: int | None = None, **kwargs: Any) -> list[Any]:
-        """Django's bulk_create, after which the rows know their ids on MySQL too."""
+        """Django's bulk_create, except that it sets the rows' ids on MySQL too."""
         if connection.features.can_return_rows_from_bulk_insert:
             return super().bulk_create(rows, batch_size, **kwargs)
         size = batch_size or len(rows) or 1
         for start in range(0, len(rows), size):
             batch = rows[start : start + size]
             new = [row for row in batch if row.pk is None]
-            super().bulk_create(batch, **kwargs)  # those without an id come last, in one statement
-            # InnoDB gives such a statement consecutive ids, of which this connection knows the first.
+            super().bulk_create(batch, **kwargs)  # Django inserts rows without ids last, in one statement
+            # InnoDB gives the rows of one statement consecutive ids; LAST_INSERT_ID() returns the first.
             with connection.cursor() as cursor:
                 cursor.execute("SELECT LAST_INSERT_ID(), @@auto_increment_increment")
                 first, step = cursor.fetchone()
@@ -187,7 +191,7 @@ class BookQuerySet(models.QuerySet[Any]):
         return rows
 
     def bulk_change(self, rows: list[Any], fields: list[str]) -> None:
-        """bulk_update for a load, twenty times as fast; the rows must be there."""
+        """Updates rows for a load, twenty times as fast as bulk_update. The rows must exist."""
         named = connection.features.supports_update_conflicts_with_target
         with writing():
             before = stored_values(self.model, [row.pk for row in rows])
@@ -201,7 +205,7 @@ class BookQuerySet(models.QuerySet[Any]):
 
     def bulk_update(self, *args: Any, **kwargs: Any) -> Any:
         with writing():
-            return super().bulk_update(*args, **kwargs)  # by update(), which tells what changed
+            return super().bulk_update(*args, **kwargs)  # it calls update(), which sends rows_changed
 
     def update(self, **kwargs: Any) -> int:
         with writing():
@@ -226,8 +230,8 @@ class BookQuerySet(models.QuerySet[Any]):
 class BookModel(models.Model):
     """A table of the book. Related managers write through its QuerySet as well.
 
-    past: the dates of what has happened already when it is written down.
-    much: an amount from which on it is doubtful.
+    past: date fields that are doubtful in the future.
+    much: amounts of this size or more are doubtful.
     """
 
     past: tuple[str, ...] = ()
@@ -238,7 +242,7 @@ class BookModel(models.Model):
         base_manager_name = "objects"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """As Django's; a row that is stored already as it is isn't written."""
+        """Django's, except that a row isn't written if the database has the same values already."""
         with writing():
             before = stored_values(type(self), [self.pk] if self.pk else [])
             if not self._state.adding and before.get(self.pk) == given_values(self):
@@ -259,19 +263,19 @@ class BookModel(models.Model):
         return deleted
 
     def get_constraints(self) -> list[tuple[type[models.Model], Sequence[models.BaseConstraint]]]:
-        """The constraints to validate: no checks, for fields and faults() know those without a query."""
+        """Django's, without check constraints: fields and faults() check the same rules without a query."""
         return [
             (model, [each for each in constraints if not isinstance(each, models.CheckConstraint)])
             for model, constraints in super().get_constraints()
         ]
 
     def clean(self) -> None:
-        """Raises ValidationError, by field: for the admin's forms and the API alike."""
+        """Raises ValidationError with the faults by field. The admin's forms and the API both call it."""
         if faults := dict(self.faults()):
             raise ValidationError(faults)
 
     def faults(self) -> Iterator[tuple[str, Any]]:
-        """(field, what is wrong with it): the rules that a field can't know by itself."""
+        """Yields (field, message) for each broken rule that the field doesn't check by itself."""
         for field in self._meta.fields:
             value = getattr(self, field.attname)
             if isinstance(field, models.DateField) and value and not 1900 <= value.year <= 2999:
@@ -280,7 +284,7 @@ class BookModel(models.Model):
                 yield field.name, _("Enter characters that can be seen, without spaces around them.")
 
     def doubts(self, today: date) -> Iterator[tuple[str, Any]]:
-        """(field, why its value is doubtful), without a query. Doubtful values are stored all the same."""
+        """Yields (field, reason) for each doubtful value, without a query. Doubtful values are stored too."""
         for field in self._meta.fields:
             value = getattr(self, field.attname)
             if isinstance(field, models.DateField) and value:
@@ -293,7 +297,7 @@ class BookModel(models.Model):
                     yield field.name, _("%(day)s is more than %(years)d years ahead.") % years
             elif isinstance(field, models.DecimalField) and value and value >= self.much:
                 amounts = {"amount": grouped(value), "much": grouped(self.much)}
-                yield field.name, _("%(amount)s is unusually much: %(much)s or more.") % amounts
+                yield field.name, _("%(amount)s is unusually high: %(much)s or more.") % amounts
 
 
 def is_readable(text: str) -> bool:

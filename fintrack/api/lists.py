@@ -1,4 +1,4 @@
-"""What all lists of the API share: filters, whose unknown names are errors, ordering, and pages."""
+"""The base of all lists of the API: filters, ordering and pages. Unknown parameters are errors."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ class PageForm(ListForm):
 
 
 class CursorForm(ListForm):
-    cursor = forms.CharField(required=False, help_text=_("a cursor, as next and previous give them"))
+    cursor = forms.CharField(required=False, help_text=_("a cursor from next or previous"))
 
 
 @extend_schema_field({"type": "integer", "minimum": 1, "maximum": MAX_ID})
@@ -68,7 +68,7 @@ class TextFilter(filters.CharFilter):
 
 
 class ListFilter(filters.FilterSet):
-    """Filters by the fields of a table; `ordering` and `search` are added by each."""
+    """Filters by the fields of a table. Subclasses add `ordering` and `search`."""
 
     class Meta:
         form: type[ListForm] = PageForm
@@ -89,27 +89,27 @@ class ListFilter(filters.FilterSet):
             },
             models.CharField: {
                 "filter_class": TextFilter,
-                "extra": lambda field: {"help_text": _("text, to the letter")},
+                "extra": lambda field: {"help_text": _("exact text")},
             },
         }
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        for name, chosen in self.filters.items():  # the form has more: the parameters of pages
+        for name, chosen in self.filters.items():  # the form also has the parameters of pages
             queryset = chosen.filter(queryset, self.form.cleaned_data[name])
         return queryset
 
 
 def ordering(*fields: str) -> filters.ChoiceFilter:
-    """The filter that sorts: by a field, or downwards with a minus; what is equal goes by id the same way.
+    """Returns a filter that sorts by a field; a minus sorts descending. Equal values are sorted by id.
 
-    Each field of a large table needs an index that begins with it and the id, or is unique.
+    In a large table each field must be unique, or have an index that begins with the field and the id.
     """
     names = [name for field in fields for name in (field, f"-{field}")]
 
     def sort(queryset: QuerySet[Any], _name: str, value: str) -> QuerySet[Any]:
         name, meta = value.lstrip("-"), queryset.model._meta
         if meta.get_field(name).unique or (name,) in [rule.fields for rule in meta.total_unique_constraints]:
-            return queryset.order_by(value)  # MariaDB would sort for the id
+            return queryset.order_by(value)  # with the id, MariaDB would sort the rows
         return queryset.order_by(value, "-id" if value.startswith("-") else "id")
 
     expected = _("one of: %(names)s") % {"names": ", ".join(names)}
@@ -117,7 +117,7 @@ def ordering(*fields: str) -> filters.ChoiceFilter:
 
 
 class FilterBackend(filters.DjangoFilterBackend):
-    """Raises Refused, with a fault for each parameter that is wrong, unknown, empty or given twice."""
+    """Filters lists. Raises Refused with a fault for each wrong, unknown, empty or repeated parameter."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         if view.detail:
@@ -139,7 +139,10 @@ def parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, 
 
 
 def schema_of_page(rows: Any, example: str, **members: Any) -> dict[str, Any]:
-    """Of a first page of the rows; example is what leads to the next, members stand beside them."""
+    """Returns the schema of a page: links, rows and further members.
+
+    example is the end of the address of the next page.
+    """
     link = {"type": ["string", "null"], "format": "uri"}
     address = f"http://127.0.0.1:8000/api/v1/{example}"
     links = {"next": link | {"example": address}, "previous": link | {"example": None}}
@@ -148,7 +151,7 @@ def schema_of_page(rows: Any, example: str, **members: Any) -> dict[str, Any]:
 
 
 class FromBothEnds(paginator.Paginator):
-    """Finds the pages of the second half from the end, so that the last one is as near as the first."""
+    """Reads pages of the second half in reverse order, so that the last page is as fast as the first."""
 
     def page(self, number: Any) -> Any:
         number = self.validate_number(number)
@@ -164,7 +167,7 @@ class FromBothEnds(paginator.Paginator):
 
 
 class Pages(PageNumberPagination):
-    """Pages with a count, for tables that are small. A page after the last is 404."""
+    """Pages with a count, for small tables. A page after the last is a 404."""
 
     django_paginator_class = FromBothEnds
     page_size = PAGE_SIZE
@@ -173,7 +176,7 @@ class Pages(PageNumberPagination):
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         page = {"type": "integer", "minimum": 1, "default": 1}
-        description = "Which page (a whole number from 1); a page after the last is 404."
+        description = "The number of the page (a whole number from 1). A page after the last is a 404."
         return [parameter("page", page, description), size_parameter()]
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
@@ -182,9 +185,9 @@ class Pages(PageNumberPagination):
 
 
 class Cursors(BasePagination):
-    """Pages without a count, each as quick as the first, for tables that grow with every day.
+    """Pages without a count, for tables that grow every day. Each page is as fast as the first.
 
-    (DRF's own cursors count through equal rows, and skip some on the way back.)
+    DRF's own cursors use offsets within equal rows, and skip some of them on the way back.
     """
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
@@ -205,6 +208,6 @@ class Cursors(BasePagination):
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         description = (
-            "Where the page begins (a cursor, as `next` and `previous` of the same ordering have it)."
+            "Where the page begins (a cursor from `next` or `previous` of a page with the same ordering)."
         )
         return [parameter("cursor", {"type": "string", "minLength": 1}, description), size_parameter()]

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 
 
 class Negotiation(DefaultContentNegotiation):
-    """Like DRF's, but honours q: the most preferred format wins, and formats with q=0 are never sent."""
+    """DRF's, except that it respects q: the most preferred format wins, and formats with q=0 aren't sent."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
@@ -25,10 +25,10 @@ class Negotiation(DefaultContentNegotiation):
 
 @lru_cache(maxsize=500)
 def preferred(accept: tuple[str, ...], media_types: tuple[str, ...]) -> tuple[int, str]:
-    """The number of the media type that a client prefers, and what it calls it. Raises NotAcceptable."""
+    """Returns the index of the media type that the client prefers, and its name. Raises NotAcceptable."""
     ranges = []
     for token in accept:
-        with suppress(ValueError):  # a parameter can't be decoded
+        with suppress(ValueError):  # a parameter that can't be decoded
             ranges.append(MediaType(token))
     ranges.sort(key=lambda each: each.specificity, reverse=True)
     none = MediaType("*/*;q=0")

@@ -90,10 +90,10 @@ class Conflict(Refused):
 
 
 class Busy(APIException):
-    """503: too many requests wait already for what takes long to compute."""
+    """503: too many requests are waiting for reports that take long to compute."""
 
     status_code = HTTPStatus.SERVICE_UNAVAILABLE
-    default_detail = _("This takes long to compute, and others wait for it already. Ask again later.")
+    default_detail = _("This report takes long to compute, and other requests are waiting. Try again later.")
     wait = 5  # seconds, for Retry-After
 
 

@@ -1,4 +1,4 @@
-"""Conditional requests (RFC 9110, section 13): the tag of a row, and a write only if the row still has it."""
+"""Conditional requests (RFC 9110, section 13): each row has an ETag, and a write may require it to match."""
 
 import hashlib
 import re
@@ -27,8 +27,8 @@ IF_MATCH = OpenApiParameter(
     {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'},
     OpenApiParameter.HEADER,
     description=(
-        "The `ETag` that the row had when you read it. If it has another one by now, somebody else has "
-        "changed it: 412, and nothing is done."
+        "The `ETag` that the row had when you read it. If it is another one now, somebody else has changed "
+        "the row: the response is a 412, and nothing is done."
     ),
 )
 ETAG = OpenApiParameter(
@@ -37,40 +37,40 @@ ETAG = OpenApiParameter(
     OpenApiParameter.HEADER,
     required=True,
     response=[200, 201],
-    description="Another one whenever the answer changes. For `If-Match` and `If-None-Match`.",
+    description="It changes whenever the answer changes. Send it in `If-Match` or `If-None-Match`.",
 )
-# What every GET takes and gives; of a row, IF_MATCH takes the place of the first.
+# The headers of every GET. For a single row IF_MATCH replaces the first.
 CONDITIONAL = [
     OpenApiParameter(
         "If-Match",
         str,
         OpenApiParameter.HEADER,
-        description="The `ETag` that you have. If the answer has another one by now: 412.",
+        description="The `ETag` that you have. If the answer has another one now, the response is a 412.",
     ),
     OpenApiParameter(
         "If-None-Match",
         str,
         OpenApiParameter.HEADER,
-        description="The `ETag` that you have. If the answer still has it: 304, and nothing is sent again.",
+        description="The `ETag` that you have. If the answer still has it, the response is an empty 304.",
     ),
     ETAG,
 ]
 
 
 class Unmatched(APIException):
-    """412: the row isn't what the client takes it for."""
+    """412: the row has changed since the client read it."""
 
     status_code = HTTPStatus.PRECONDITION_FAILED
     default_detail = _("The row has been changed since you read it. Nothing was done: read it again.")
 
 
 def tag_of(row: Any) -> str:
-    """The strong tag of what is said of a row: the same whichever request it answers."""
+    """Returns the strong ETag of a row in the API. It is the same in every response."""
     return quote_etag(hashlib.sha256(JSONRenderer().render(row)).hexdigest()[:32])
 
 
 def check_if_match(request: Request, row: Any) -> None:
-    """Raises Unmatched if the request is about another state of the row, WrongHeader if nobody can tell."""
+    """Raises Unmatched if the request's If-Match doesn't match the row, WrongHeader if it isn't valid."""
     given = request.headers.get("If-Match")
     if given is None:
         return
@@ -81,10 +81,10 @@ def check_if_match(request: Request, row: Any) -> None:
 
 
 class ConditionalGet(ConditionalGetMiddleware):
-    """Django's, which answers an If-Match that fails with a page."""
+    """Django's, except that the API answers a failed If-Match with a problem, not with a page."""
 
     def needs_etag(self, response: Any) -> bool:
-        """An error has none, which would pass for that of the row."""
+        """Errors get no ETag, since clients would take it for the row's."""
         return response.status_code < 400 and super().needs_etag(response)
 
     def process_response(self, request: Any, response: Any) -> Any:
@@ -98,7 +98,10 @@ conditional_get = decorator_from_middleware(ConditionalGet)
 
 
 class GZip(GZipMiddleware):
-    """Django's, but for what says no-transform: compressed, it would have a weak tag, which never matches."""
+    """Django's, except that it doesn't compress responses marked no-transform.
+
+    Compression makes their ETag weak, and a weak ETag never matches an If-Match.
+    """
 
     def process_response(self, request: HttpRequest, response: Any) -> HttpResponseBase:
         if "no-transform" in response.get("Cache-Control", ""):
@@ -107,7 +110,10 @@ class GZip(GZipMiddleware):
 
 
 class EvenGZip(GZip):
-    """Without padding, for what holds no secret of its reader: the bytes are the same for all readers."""
+    """Compresses without random padding: the bytes are the same for all readers.
+
+    Use it only for responses without secrets.
+    """
 
     max_random_bytes = 0
 

@@ -1,4 +1,4 @@
-"""How often a program may ask, and a person may try a password."""
+"""Limits how often programs may send requests, and how often people may try a password."""
 
 import logging
 from contextlib import suppress
@@ -14,9 +14,9 @@ logger = logging.getLogger(__name__)
 
 
 class Throttle(SimpleRateThrottle):
-    """So many requests in each minute (or second, hour, day), counted in the cache that all processes share.
+    """Allows a number of requests in each minute (or second, hour, day).
 
-    Without the cache nothing is counted and nothing is refused.
+    Requests are counted in the cache, which all processes share. While the cache fails, all are allowed.
     """
 
     scope: str
@@ -38,27 +38,27 @@ class Throttle(SimpleRateThrottle):
         try:
             self.count = self.counted(f"{self.get_cache_key(request, view)}:{int(now // self.duration)}")
             return self.count <= self.num_requests
-        except Exception as error:  # whatever a driver raises
+        except Exception as error:  # each driver has errors of its own
             logger.warning("Requests can't be counted: %r", error)
             return True
 
     def counted(self, key: str) -> int:
-        """How many there were with this one: one round trip, but for the first."""
-        with suppress(ValueError):  # there is nothing to add to
+        """Counts this request, and returns the count. Only the first request takes two round trips."""
+        with suppress(ValueError):  # the cache has no count yet
             return self.cache.incr(key)
         return 1 if self.cache.add(key, 1, timeout=self.duration) else self.cache.incr(key)
 
     def is_first_refusal(self) -> bool:
-        """Of those until counting begins anew."""
+        """Tells whether this is the first request refused since the count started from 0."""
         return self.count - 1 == self.num_requests
 
     def wait(self) -> float:
-        """Seconds until counting begins anew."""
+        """Returns the seconds until the count starts again from 0."""
         return self.rest
 
 
 class Accounts(Throttle):
-    """A token, or an account that is signed in."""
+    """Counts the requests of each token, and of each signed-in account."""
 
     scope = "account"
 
@@ -68,7 +68,7 @@ class Accounts(Throttle):
 
 
 class Strangers(Throttle):
-    """An address that shows no valid token, so that none can be guessed."""
+    """Counts requests without a valid token by address, so that nobody can guess tokens."""
 
     scope = "stranger"
 
@@ -77,7 +77,7 @@ class Strangers(Throttle):
 
 
 class SignIns(Throttle):
-    """An address, whatever names it tries."""
+    """Counts sign-ins by address, over all usernames."""
 
     scope = "sign_in"
 
@@ -86,7 +86,7 @@ class SignIns(Throttle):
 
 
 class OwnPasswords(Throttle):
-    """An account that is signed in, and shows its password once more to change it."""
+    """Counts the attempts of a signed-in account to change its password, which requires the old one."""
 
     scope = "own_password"
 

@@ -1,4 +1,4 @@
-"""Pieces of a page that depend on the report's answer alone: rendered once, for all readers."""
+"""The tag `kept`: renders a piece of a page once for all readers, since it depends only on the answer."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ class KeptNode(template.Node):
 
 @register.tag
 def kept(parser: Parser, token: Token) -> KeptNode:
-    """{% kept "name" %} … {% endkept %}: nothing in it may depend on the reader or the request."""
+    """{% kept "name" %} … {% endkept %}: the content must not depend on the reader or the request."""
     _tag, name = token.split_contents()
     nodes = parser.parse(["endkept"])
     parser.delete_first_token()

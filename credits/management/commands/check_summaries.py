@@ -1,4 +1,4 @@
-"""manage.py check_summaries: are the kept totals those of the rows?"""
+"""manage.py check_summaries compares the stored totals with the rows of the book."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -15,7 +15,7 @@ from credits.book.writing import one_at_a_time, writing
 class Command(BaseCommand):
     help = (
         "Compare the totals that reports read with the rows of the book, and list each difference. "
-        "--repair computes all totals from the rows: needed after another program has written the book."
+        "--repair first computes all totals again; run it after another program has written to the book."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -27,7 +27,7 @@ class Command(BaseCommand):
                 recompute_all()
         found = 0
         with transaction.atomic():
-            one_at_a_time(LOCK)  # no other writer's rows are committed without their totals
+            one_at_a_time(LOCK)  # other writers must not commit while rows and totals are compared
             for summary in Summary.__subclasses__():
                 for difference in differences(summary):
                     found += 1

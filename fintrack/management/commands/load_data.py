@@ -1,4 +1,4 @@
-"""manage.py load_data: the five files of the book, all of them or nothing."""
+"""manage.py load_data loads the five files of the book: all of them or nothing."""
 
 import gc
 import sys
@@ -23,7 +23,7 @@ from credits.book.writing import one_at_a_time, writing
 from credits.resources import BorrowerResource, CreditResource, DictionaryResource, Id, PaymentResource
 from plans.resources import PlanResource
 
-# In this order each refers only to those before it.
+# Each file refers only to the ones before it.
 RESOURCES: dict[str, type[BookResource]] = {
     "dictionary": DictionaryResource,
     "users": BorrowerResource,
@@ -37,16 +37,16 @@ SUFFIXES = {".csv", ".tsv", ".txt", ".xlsx"}
 class Command(BaseCommand):
     help = (
         "Load users, credits, payments, dictionary and plans from a folder: all five files or nothing. "
-        "CSV (tab, semicolon or comma; UTF-8, UTF-16 or Windows-1251) or XLSX, told apart by content. "
-        "What is in the database and not in the files stays."
+        "CSV (tab, semicolon or comma; UTF-8, UTF-16 or Windows-1251) or XLSX, detected by content. "
+        "Rows of the database that aren't in the files stay unchanged."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("directory", type=Path, metavar="DIR")
         parser.add_argument(
             "--encoding",
-            help="of text files without a byte order mark, such as koi8-u; "
-            "without it UTF-8 and Windows-1251 (cp1251) are told apart",
+            help="the encoding of text files without a byte order mark, such as koi8-u; "
+            "by default UTF-8 and Windows-1251 (cp1251) are detected",
         )
         parser.add_argument(
             "--replace", action="store_true", help="empty the five tables first, in the same transaction"
@@ -58,10 +58,10 @@ class Command(BaseCommand):
         except LookupError:
             raise CommandError(_("Unknown encoding: %s") % encoding) from None
         files = find_files(directory)
-        gc.freeze()  # else the collector scans all of Django's objects again and again: a fifth of the time
+        gc.freeze()  # otherwise the collector scans Django's objects repeatedly: a fifth of the time
         try:
             with writing():
-                # One load at a time, or two that change different rows might end as a mix of both.
+                # Two loads at the same time could each store a part of their rows over the other's.
                 one_at_a_time("load_data")
                 removed = empty_tables() if replace else {}
                 counts, faults = load(files, encoding or "", removed)
@@ -81,7 +81,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"{path.name}: {remark}")
 
     def refusal(self, files: dict[str, Path], faults: dict[str, Faults]) -> CommandError:
-        """Lists every fault; the first ones of each file in full."""
+        """Prints the first faults of each file and the number of further ones. Returns the error to raise."""
         total = sum(found.count for found in faults.values())
         for stem, found in faults.items():
             name = files[stem].name
@@ -96,7 +96,7 @@ class Command(BaseCommand):
 
 
 def find_files(directory: Path) -> dict[str, Path]:
-    """{stem: path} of the five files. Raises CommandError unless each is there once."""
+    """Returns {stem: path} of the five files. Raises CommandError unless each exists exactly once."""
     if not directory.is_dir():
         raise CommandError(_("No such folder: %s") % directory)
     present = sorted(path for path in directory.iterdir() if path.suffix.lower() in SUFFIXES)
@@ -112,7 +112,7 @@ def find_files(directory: Path) -> dict[str, Path]:
 
 
 def empty_tables() -> dict[str, int]:
-    """How many rows each had."""
+    """Empties the five tables. Returns the number of rows that each had."""
     removed = {}
     for stem, resource in reversed(RESOURCES.items()):
         removed[stem] = resource._meta.model.objects.all().empty()
@@ -122,12 +122,12 @@ def empty_tables() -> dict[str, int]:
 def load(
     files: dict[str, Path], encoding: str, removed: dict[str, int]
 ) -> tuple[dict[str, Counts], dict[str, Faults]]:
-    """Store every row that is right, and find every fault; in the caller's transaction."""
+    """Stores all rows without faults, in the caller's transaction. Returns the counts and all faults."""
     counts = {}
     faults = {stem: Faults() for stem in files}
     resources = {stem: resource() for stem, resource in RESOURCES.items()}
     for resource in resources.values():
-        resource.fields["id"].widget = Id()  # must be given, or else the same files again would add rows
+        resource.fields["id"].widget = Id()  # ids are required, or loading twice would add rows twice
     doubtful = Doubtful()
     for stem, path in files.items():
         with path.open("rb") as file:
@@ -150,7 +150,7 @@ def record_refusals(files: dict[str, Path], encoding: str, faults: dict[str, Fau
 
 
 def listed_rows(file: BinaryIO, columns: list[str], encoding: str, faults: Faults) -> list[Row]:
-    """The rows of the faults that are listed; the file is read again for them."""
+    """Reads the file again, and returns the rows of the listed faults."""
     numbers = {fault.row for fault in faults.listed if fault.row}
     rows: list[Row] = []
     with suppress(Unreadable):
@@ -163,7 +163,7 @@ def listed_rows(file: BinaryIO, columns: list[str], encoding: str, faults: Fault
 
 
 def with_progress(rows: Iterable[Row], file: BinaryIO, name: str) -> Iterable[Row]:
-    """The rows, with a bar on standard error where that is a terminal."""
+    """Yields the rows. If standard error is a terminal, it shows a progress bar."""
     total = None
     if sys.stderr.isatty() and not name.lower().endswith(".xlsx"):
         total = sum(1 for _line in file) - 1
