@@ -1,15 +1,16 @@
-"""How long each report and list takes, and how that grows with the book.
+"""Measures how long each report and list takes, and how the time grows with the book.
 
     python bench/answers.py [--sizes 46000 1000000 10000000] [--rounds 20] [--patience 20]
     python tests/services.py python bench/answers.py
 
-makes a book of each size: an SQLite file, or where DATABASE_URL names a server, a database on that. It asks
-each question in this process, without a web server, the API with a token and pages with a session. Cold means
-that the cache (that of REDIS_URL, or else local memory) is emptied before each request. The first request for
-a question isn't counted. With 20 rounds p99 is the slowest of them; rounds end early once they have taken
---patience seconds. CPU is the median of this process, with SQLite's work but without a database server's.
-Queries are the SQL statements of one request. The growth from the smallest book to the largest compares the
-fastest rounds, which other work of the machine disturbs least.
+makes a book of each size, in a new database: on the server of DATABASE_URL if it names one, or else in an
+SQLite file. It sends each request in this process, without a web server: to the API with a token, for pages
+with a session. "Cold" means that the cache (Redis if REDIS_URL is set, or else local memory) is emptied
+before each request. The first request for an address isn't counted. With 20 rounds p99 is the slowest round.
+Rounds end early once they have taken --patience seconds. CPU is the median CPU time of this process; it
+includes SQLite's work, but not that of a database server. Queries are the SQL statements of one request. The
+growth from the smallest book to the largest compares the fastest rounds, which other programs on the machine
+disturb least.
 """
 
 import argparse
@@ -66,10 +67,10 @@ Figures = dict[str, float]  # fastest, p50, p99, cpu (all ms), queries
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     sizes = [46_000, 1_000_000, 10_000_000]
-    parser.add_argument("--sizes", type=int, nargs="+", default=sizes, help="payments of each book")
-    parser.add_argument("--rounds", type=int, default=20, help="of each question (20)")
+    parser.add_argument("--sizes", type=int, nargs="+", default=sizes, help="payments in each book")
+    parser.add_argument("--rounds", type=int, default=20, help="requests for each address (20)")
     parser.add_argument(
-        "--patience", type=float, default=20, help="seconds for all rounds of a question (20)"
+        "--patience", type=float, default=20, help="seconds for all rounds of an address (20)"
     )
     parser.add_argument("--step", type=int, metavar="SIZE", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -107,7 +108,7 @@ def print_table(state: str, results: dict[int, dict[str, Figures]]) -> None:
 
 
 def measure_all(size: int, rounds: int, patience: float) -> dict[str, dict[str, Figures]]:
-    """The figures of each question, cold and warm, in the database of DATABASE_URL, which is filled first."""
+    """Fills the database of DATABASE_URL, and returns the figures of each question, cold and warm."""
     use_django()
     start = time.perf_counter()
     print(f"{fill(size):,} payments in {time.perf_counter() - start:.0f} s", file=sys.stderr)
@@ -127,7 +128,7 @@ def measure_all(size: int, rounds: int, patience: float) -> dict[str, dict[str, 
 
 
 def questions(browser: Any) -> dict[str, str]:
-    """The address of each question, by its name."""
+    """Returns {name: address} of all questions."""
     who = borrower()
     named = {path.format(borrower="ID"): path.format(borrower=who) for path in PAGES}
     named |= {f"/api/v1/{path}".format(borrower="ID"): f"/api/v1/{path}".format(borrower=who) for path in API}
@@ -142,7 +143,7 @@ def questions(browser: Any) -> dict[str, str]:
 
 
 def last_page(browser: Any, name: str) -> str:
-    """Where the list's own link leads; a list of one page has none."""
+    """Returns the address of the list's link to its last page, or the list's own if it has only one page."""
     path = f"/reports/{name}/"
     for link in re.findall(r"<a\b[^>]*>", browser.get(path).content.decode()):
         if 'rel="last"' in link and (href := re.search(r'href="([^"]*)"', link)):

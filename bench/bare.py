@@ -1,7 +1,7 @@
 """FinTrack's WSGI application and, at /bare, a Django view that only reads one value from the same cache.
 
-The bare view runs in the same process without middleware: what it costs is what Django, the cache and the web
-server cost anyway.
+The bare view runs in the same process without middleware. Its cost is the least that Django, the cache and
+the web server cost for any request.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,12 +1,12 @@
-"""A book of millions of payments, made in minutes.
+"""Makes a book of millions of payments in minutes.
 
     python bench/book.py [--payments 10000000] [--seed 1]
 
 fills the database of DATABASE_URL, which must be migrated and empty. It loads a demo book of about 46,000
-payments, from January 2020 to July 2022, and lets the database multiply it: each borrower, credit and payment
-is copied as often as needed, on the same days, with amounts one to five times as large, and the plans grow
-with them. Copies of a row have neighbouring ids, so that ids follow the days, as in a book that grew over
-time; that also fills the indexes nearly in order, which is what makes it fast.
+payments, from January 2020 to July 2022, and lets the database multiply it. Each borrower, credit and payment
+is copied as often as needed, on the same days, with amounts one to five times as large. The plans are
+multiplied too. Copies of a row have neighbouring ids, so ids follow the days, as in a book that grew over
+time. It is fast because the indexes are filled nearly in order.
 """
 
 import argparse
@@ -19,8 +19,8 @@ from io import StringIO
 
 from load_data import PAYMENTS_A_CREDIT, ROOT, UNTIL
 
-BASE = 46_200  # payments of the book that is copied, at most
-BATCH = 50_000  # rows of one statement
+BASE = 46_200  # the most payments of the book that is copied
+BATCH = 50_000  # rows in one statement
 SET_ASIDE = """
     CREATE TEMPORARY TABLE base_borrower AS SELECT * FROM credits_borrower;
     CREATE TEMPORARY TABLE base_credit AS SELECT * FROM credits_credit;
@@ -33,7 +33,7 @@ SET_ASIDE = """
     DELETE FROM credits_borrower
 """
 
-# The copy n of the row i gets the id (i - 1) * copies + n + 1. By the query that gives the last i.
+# {query for the last row: statement that copies rows}. Copy n of row i gets the id (i - 1) * copies + n + 1.
 COPIES = {
     "SELECT MAX(id) FROM base_borrower": """
         INSERT INTO credits_borrower (id, login, registration_date)
@@ -66,8 +66,8 @@ ANALYZE = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--payments", type=int, default=10_000_000, help="about how many (10000000)")
-    parser.add_argument("--seed", type=int, default=1, help="another number makes another book (1)")
+    parser.add_argument("--payments", type=int, default=10_000_000, help="approximate number (10000000)")
+    parser.add_argument("--seed", type=int, default=1, help="another seed makes another book (1)")
     options = parser.parse_args()
     use_django()
     start = time.perf_counter()
@@ -81,11 +81,11 @@ def use_django() -> None:
     import django
 
     django.setup()
-    logging.getLogger("fintrack.logs").propagate = False  # a line for each request of this process
+    logging.getLogger("fintrack.logs").propagate = False  # it would log a line for each request
 
 
 def editor() -> tuple[str, str]:
-    """A token of an account that may read and write the book, and the key of a session of its own."""
+    """Creates an account that may read and write the book. Returns its token and the key of a session."""
     from django.contrib.auth import get_user_model
     from django.core.management import call_command
     from django.test import Client
@@ -98,7 +98,7 @@ def editor() -> tuple[str, str]:
 
 
 def borrower() -> int:
-    """The id of a borrower with three credits."""
+    """Returns the id of a borrower with three credits."""
     from django.apps import apps
     from django.db.models import Count
 
@@ -108,7 +108,7 @@ def borrower() -> int:
 
 
 def fill(payments: int, seed: int = 1) -> int:
-    """Fill the database with a book of about so many payments, and return how many there are."""
+    """Fills the database with a book of about this many payments, and returns their exact number."""
     from django.core.management import call_command, get_commands
     from django.db import connection
 
@@ -129,7 +129,7 @@ def fill(payments: int, seed: int = 1) -> int:
 
 
 def multiply(copies: int) -> None:
-    """Make as many of each row of the book, without the checks that every single row would cost."""
+    """Copies each row of the book, with SQL statements that skip the usual checks of each row."""
     from django.db import connection
 
     times = [1 + n % 5 for n in range(copies)]
@@ -149,7 +149,7 @@ def multiply(copies: int) -> None:
             for first in range(1, rows + 1, step):
                 cursor.execute(insert, {"copies": copies, "first": first, "last": first + step - 1})
         cursor.execute("UPDATE plans_plan SET sum = sum * %s", [sum(times)])
-    connection.close()  # with its settings and its temporary tables
+    connection.close()  # this drops its settings and its temporary tables
 
 
 if __name__ == "__main__":

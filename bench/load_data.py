@@ -1,11 +1,11 @@
-"""How fast load_data is, and how much memory it takes.
+"""Measures how fast load_data is, and how much memory it takes.
 
     python bench/load_data.py [--payments 46000] [--sample 5000]
 
-makes a demo book of about so many payments and loads it into a fresh database: an SQLite file, or where
-DATABASE_URL names a server, a database of its own on that. For comparison, the same rows through bulk_create
-without any checks, and a sample of the payments through import-export's own loop. Each is done by a process
-of its own; the seconds are without its start, those of the processor and the peak of memory are of all of it.
+makes a demo book of about this many payments and loads it into a new database: on the server of DATABASE_URL
+if it names one, or else in an SQLite file. For comparison, it also stores the same rows with bulk_create,
+without any checks, and a sample of the payments with import-export's own loop. Each step runs in a process of
+its own. Its seconds don't include the start of the process; its CPU seconds and its peak of memory do.
 Aims: 10 s for the book of 46,000 payments, 150 MB for a million.
 """
 
@@ -31,7 +31,7 @@ UNTIL = "2022-07-31"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--payments", type=int, default=46_000, help="about how many (46000)")
+    parser.add_argument("--payments", type=int, default=46_000, help="approximate number (46000)")
     parser.add_argument("--sample", type=int, default=5_000, help="payments for import-export (5000)")
     parser.add_argument("--step", nargs=2, metavar=("NAME", "DIR"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -62,7 +62,7 @@ def compare(payments: int, sample: int) -> None:
 
 @contextmanager
 def fresh_database(file: Path) -> Iterator[str]:
-    """The address of a migrated database."""
+    """Makes a new, migrated database, and yields its address."""
     server, _, name = os.environ.get("DATABASE_URL", "").rpartition("/")
     if not server.startswith("mysql"):
         yield migrated(f"sqlite:///{file}.sqlite3")
@@ -87,7 +87,7 @@ def migrated(url: str) -> str:
 
 
 def measure(name: str, url: str, folder: Path, sample: int) -> float:
-    """Run a step in a process, print what it took, and return its rows a second."""
+    """Runs a step in a process, prints its time and memory, and returns its rows a second."""
     process = subprocess.Popen(
         [sys.executable, __file__, "--step", name, folder, "--sample", str(sample)],
         env=os.environ | {"DATABASE_URL": url},
@@ -102,7 +102,7 @@ def measure(name: str, url: str, folder: Path, sample: int) -> float:
         sys.exit(f"{name} failed.")
     rows, seconds = said.split()[-2:]
     speed = int(rows) / float(seconds)
-    took = f"{float(seconds):8.2f} s ({used.ru_utime + used.ru_stime:.2f} s of processor)"
+    took = f"{float(seconds):8.2f} s ({used.ru_utime + used.ru_stime:.2f} s of CPU)"
     print(
         f"{name:20} {int(rows):9,} rows {took} {speed:8,.0f} rows/s {used.ru_maxrss / 1024:6.0f} MB",
         flush=True,
@@ -111,7 +111,7 @@ def measure(name: str, url: str, folder: Path, sample: int) -> float:
 
 
 def step(name: str, folder: Path, sample: int) -> None:
-    """Print how many rows went into the database, and in how many seconds."""
+    """Runs a step, and prints how many rows it stored in how many seconds."""
     sys.path.insert(0, str(ROOT))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fintrack.settings")
     import django
@@ -144,7 +144,7 @@ def head_of(path: Path, count: int) -> str:
 
 
 def bulk_create(folder: Path, stems: Iterable[str]) -> int:
-    """The rows as they come, in one transaction, in batches as large as load_data's."""
+    """Stores the rows unchecked, in one transaction, in batches as large as load_data's."""
     from credits.book.batches import BATCH_SIZE
     from credits.book.writing import writing
     from credits.models import Borrower, Credit, Payment
@@ -174,7 +174,7 @@ def day(text: str) -> date | None:
 
 
 def import_data(text: str) -> int:
-    """Payments through a resource as import-export's documentation describes one."""
+    """Imports payments with a resource like those in import-export's documentation."""
     from import_export.fields import Field
     from import_export.resources import ModelResource
     from import_export.widgets import DateWidget, ForeignKeyWidget

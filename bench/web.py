@@ -1,18 +1,17 @@
-"""How many requests a second the web server answers, and what each costs.
+"""Measures how many requests a second the web server answers, and the CPU time of each.
 
     python bench/web.py [--seconds 5] [--payments 46000] [--writes]
     python tests/services.py python bench/web.py
 
-starts granian over a book of its own: an SQLite file, or where DATABASE_URL names a server, a database on
-that. The cache is that of REDIS_URL, or else local memory. Granian serves first with one worker and one
-thread, which shows the CPU time of a request best, then with two workers of four threads, as for `make run`.
-Each request is measured over 1, 8 and 32 connections, which are kept alive. "bare" is a Django view in the
-same processes that reads one value from the cache and does nothing else (bare.py); "of bare" compares the
-requests a second with those of that view, and "times bare" the CPU time. CPU is that of the web server's
-processes alone. The client, the server, the database and Redis share one machine, so compare the rows of one
-run, not different runs.
+starts granian with a new book: on the server of DATABASE_URL if it names one, or else in an SQLite file. The
+cache is Redis if REDIS_URL is set, or else local memory. Granian runs first with one worker and one thread,
+which shows the CPU time of a request best, then with two workers of four threads, as in `make run`. Each
+request is measured over 1, 8 and 32 persistent connections. "bare" is a Django view in the same processes
+that only reads one value from the cache (bare.py). "of bare" compares the requests a second with the bare
+view's, and "times bare" the CPU time. CPU is the time of the web server's processes only. The client, the
+server, the database and Redis share one machine, so compare the rows of one run, not different runs.
 
---writes measures instead the POST of one payment, in this process and without a web server.
+--writes measures the POST of one payment instead, in this process and without a web server.
 """
 
 import argparse
@@ -36,7 +35,7 @@ from book import borrower, editor, fill, use_django
 from load_data import ROOT, fresh_database
 
 BENCH = Path(__file__).resolve().parent
-SERVERS = ((1, 1), (2, 4))  # workers and the threads of each
+SERVERS = ((1, 1), (2, 4))  # (workers, threads of each)
 CONNECTIONS = (1, 8, 32)
 LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 CHUNKED = re.compile(rb"\r\ntransfer-encoding: chunked", re.IGNORECASE)
@@ -48,7 +47,7 @@ POSTS = 200
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=5, help="for each measurement (5)")
-    parser.add_argument("--payments", type=int, default=46_000, help="about how many the book has (46000)")
+    parser.add_argument("--payments", type=int, default=46_000, help="approximate number in the book (46000)")
     parser.add_argument("--writes", action="store_true", help="measure the POST of a payment instead")
     options = parser.parse_args()
     os.environ["API_RATE"] = "1000000000/min"
@@ -67,7 +66,7 @@ def main() -> None:
 
 @dataclass
 class Measured:
-    """Each answer's milliseconds, and what all took together."""
+    """The milliseconds of each answer, and the seconds and CPU seconds of all together."""
 
     took: list[float] = field(default_factory=list)
     seconds: float = 0.0
@@ -79,7 +78,7 @@ class Measured:
 
     @property
     def cost(self) -> float:
-        """Milliseconds of the processor for one answer."""
+        """The CPU milliseconds of one answer."""
         return self.cpu_seconds / len(self.took) * 1000
 
 
@@ -108,10 +107,10 @@ def measure_server(seconds: float) -> None:
 def measure(
     port: int, pid: int, asked: dict[str, bytes], connections: int, seconds: float
 ) -> dict[str, Measured]:
-    """Each request in turn, several times, so that what else the machine does slows all of them alike."""
+    """Measures the requests in turns, so that other work of the machine slows all of them alike."""
     measured = {name: Measured() for name in asked}
     for request in asked.values():
-        drive(port, request, connections, min(1.0, seconds))  # workers import and connect
+        drive(port, request, connections, min(1.0, seconds))  # so that workers have imported and connected
     for _turn in range(TURNS):
         for name, request in asked.items():
             of, used, start = measured[name], cpu_seconds(pid), time.perf_counter()
@@ -123,7 +122,7 @@ def measure(
 
 @contextmanager
 def server(workers: int, threads: int) -> Iterator[tuple[int, int]]:
-    """The port and the process id of a granian that answers, started as the Makefile does."""
+    """Starts granian with the options of the Makefile. Yields its port and process id once it answers."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws"]
@@ -163,7 +162,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def questions(port: int, token: str, session: str) -> dict[str, bytes]:
-    """The requests, by their names."""
+    """Returns {name: request}."""
     by_token = {"Authorization": f"Token {token}"}
     by_session = {"Cookie": f"sessionid={session}"}
     year = "/api/v1/year_performance?year=2021"
@@ -190,7 +189,7 @@ def raw(path: str, headers: dict[str, str]) -> bytes:
 
 
 def drive(port: int, request: bytes, connections: int, seconds: float) -> list[float]:
-    """The milliseconds of each answer, where each connection asks again once it is answered."""
+    """Repeats the request on each connection once it is answered. Returns each answer's milliseconds."""
     took: list[float] = []
     with selectors.DefaultSelector() as selector:
 
@@ -234,15 +233,15 @@ def is_whole(answer: bytearray) -> bool:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What the process and those that it started have used so far."""
+    """Returns the CPU seconds of the process and its descendants so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    own = sum(int(ticks) for ticks in fields[11:15]) / TICK  # with the children that have ended
+    own = sum(int(ticks) for ticks in fields[11:15]) / TICK  # includes children that have ended
     return own + sum(cpu_seconds(int(child)) for child in children)
 
 
 def percentile(values: list[float], percent: int) -> float:
-    """The nearest rank."""
+    """Returns the percentile by the nearest-rank method."""
     return sorted(values)[-(-len(values) * percent // 100) - 1]
 
 

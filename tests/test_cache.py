@@ -208,7 +208,7 @@ PAGES = [
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
-def test_bytes_and_headers_are_the_same_made_and_kept(ask, form, encoding):
+def test_cached_responses_have_the_same_bytes_and_headers(ask, form, encoding):
     address = f"/year_performance?year=2021{form}"
     made, kept = (ask(address, **{"Accept-Encoding": encoding}) for _number in range(2))
     assert (made["X-Cache"], kept["X-Cache"]) == ("miss", "hit")
@@ -220,20 +220,20 @@ def test_bytes_and_headers_are_the_same_made_and_kept(ask, form, encoding):
     assert {"Accept", "Accept-Encoding", "Authorization", "Cookie"} <= set(kept["Vary"].split(", "))
 
 
-def test_a_kept_answer_is_neither_computed_nor_read_into_rows(ask, monkeypatch):
+def test_a_cached_response_is_sent_without_loading_its_rows(ask, monkeypatch):
     first = ask("/year_performance?year=2021")
     monkeypatch.setattr(Report, "loaded", None)
     assert ask("/year_performance?year=2021").content == first.content
 
 
-def test_a_304_takes_no_look_into_the_cache(ask):
+def test_a_304_does_not_read_the_cache(ask):
     etag = ask("/year_performance?year=2021")["ETag"]
     cache.clear()
     assert ask("/year_performance?year=2021", **{"If-None-Match": etag}).status_code == 304
     assert ask("/year_performance?year=2021")["X-Cache"] == "miss"
 
 
-def test_any_etag_is_not_that_of_an_unknown_borrower(ask):
+def test_if_none_match_any_returns_404_for_an_unknown_borrower(ask):
     assert ask("/user_credits/404404", **{"If-None-Match": "*"}).status_code == 404
 
 
@@ -242,7 +242,7 @@ def without_secret(response) -> str:
 
 
 @pytest.mark.parametrize("address", PAGES)
-def test_a_kept_page_is_what_its_reader_would_see_without_the_cache(book, client_as, address):
+def test_a_cached_page_is_the_same_as_one_made_for_its_reader(book, client_as, address):
     address = address.format(borrower=book.borrower_id)
     analyst, editor = client_as(ANALYST), client_as(EDITOR)
     assert editor.get(address).status_code == 200  # fills the cache
@@ -254,15 +254,15 @@ def test_a_kept_page_is_what_its_reader_would_see_without_the_cache(book, client
 
 
 @pytest.mark.parametrize("address", PAGES)
-def test_a_kept_page_takes_the_sign_in_and_the_stamp(ask, address):
+def test_a_cached_page_queries_only_the_sign_in_and_the_stamp(ask, address):
     ask(address)
     with CaptureQueriesContext(connection) as captured:
         assert ask(address).status_code == 200
     assert tables(captured) == SESSION + STAMP
 
 
-def test_a_page_of_another_day_is_made_anew(ask):
-    """It may say how far the book has come today."""
+def test_pages_are_rendered_again_on_the_next_day(ask):
+    """A page may show the last day of the book up to today."""
     address = "/reports/month/?month=2021-06"
     with time_machine.travel("2021-06-05 12:00 +0300"):
         early = ask(address)
@@ -399,7 +399,7 @@ def test_cached_rows_equal_computed_rows(book, report, params):
 
 
 def tables(captured: CaptureQueriesContext) -> list[str]:
-    """What each query is about: its first table outside brackets, or else its first word."""
+    """Returns, for each query, its first table outside brackets, or else its first word."""
     names = []
     for query in captured.captured_queries:
         sql = query["sql"]
@@ -413,7 +413,7 @@ def tables(captured: CaptureQueriesContext) -> list[str]:
 SESSION = ["django_session", "auth_user"]  # the account comes with its permissions
 TOKEN = ["knox_authtoken"]
 STAMP = ["reports_datastamp"]
-# Looked up; then read before the snapshot and in it.
+# The stamp is read to look up the answer, then before the snapshot, and then in it.
 AT_ONE_STAMP = [*STAMP, *STAMP, "BEGIN", *(["SET", "START"] if MYSQL else []), *STAMP]
 COMPUTED = {
     "year_performance": ["book_daily_total", "book_daily_total", "plans_plan"],
@@ -505,7 +505,7 @@ def test_one_of_two_simultaneous_requests_computes(book, monkeypatch):
     assert exactly(second.rows) == exactly(first[0].rows)
 
 
-def test_waiting_ends_and_the_claim_is_renewed_until_its_owner_ends(book, monkeypatch):
+def test_waiting_requests_give_up_but_the_claim_lasts_as_long_as_its_owner(book, monkeypatch):
     monkeypatch.setattr(reports_cache, "CLAIM", 0.3)
     monkeypatch.setattr(reports_cache, "PATIENCE", 1.0)
     held = Held()
@@ -521,7 +521,7 @@ def test_waiting_ends_and_the_claim_is_renewed_until_its_owner_ends(book, monkey
     assert (held.computations, first[0].hit, held.ask().hit) == (1, False, True)
 
 
-def test_claim_of_a_process_that_was_killed_delays_an_answer_until_it_expires(book):
+def test_the_claim_of_a_killed_process_delays_an_answer_until_it_expires(book):
     key = key_of(year_performance.report, {"year": 2021}, DataStamp.current())
     cache.set(f"{key}:computing", 1, timeout=1)
     begin = time.monotonic()
@@ -530,7 +530,7 @@ def test_claim_of_a_process_that_was_killed_delays_an_answer_until_it_expires(bo
     assert year().hit
 
 
-def test_web_server_has_one_thread_more_than_there_are_seats():
+def test_the_web_server_has_one_thread_more_than_there_are_seats():
     threads = reports_cache.SEATS + 1
     for name, setting in (
         ("Makefile", f"--blocking-threads {threads} "),
@@ -539,7 +539,7 @@ def test_web_server_has_one_thread_more_than_there_are_seats():
         assert setting in (project.BASE_DIR / name).read_text()
 
 
-def test_when_all_seats_are_taken_by_what_is_slow_others_are_refused_at_once(book, monkeypatch):
+def test_requests_are_refused_at_once_while_slow_ones_take_all_seats(book, monkeypatch):
     monkeypatch.setattr(reports_cache, "SEATS", 1)
     held = Held()
     thread, _first = aside(held.ask)
@@ -554,7 +554,7 @@ def test_when_all_seats_are_taken_by_what_is_slow_others_are_refused_at_once(boo
     assert not year(1999).hit
 
 
-def test_busy_is_503_with_retry_after_for_programs_and_people(ask, monkeypatch):
+def test_a_busy_server_returns_503_with_retry_after_to_programs_and_people(ask, monkeypatch):
     monkeypatch.setattr(reports_cache, "SEATS", 1)
     monkeypatch.setattr(reports_cache, "QUICK", 0)
     held = Held()
@@ -570,7 +570,7 @@ def test_busy_is_503_with_retry_after_for_programs_and_people(ask, monkeypatch):
     assert "Reload this page" in answers[1].content.decode()
 
 
-def test_when_all_seats_are_taken_by_what_is_quick_others_wait_for_one(book, monkeypatch):
+def test_requests_wait_for_a_seat_while_quick_ones_take_all(book, monkeypatch):
     monkeypatch.setattr(reports_cache, "SEATS", 1)
     monkeypatch.setattr(reports_cache, "QUICK", 20)
     held = Held()
@@ -585,8 +585,8 @@ def test_when_all_seats_are_taken_by_what_is_quick_others_wait_for_one(book, mon
     assert not second[0].hit
 
 
-def test_one_who_waited_for_what_was_computed_under_a_newer_stamp_takes_that(book):
-    """The first looks up under the old stamp, then the book is written, then it computes."""
+def test_a_request_that_waited_takes_an_answer_cached_at_a_newer_stamp(book):
+    """It reads the old stamp; then the book is written, and another request caches the new answer."""
     old = Question(year_performance.report, {"year": 2021})
     pay("5")
     new = year()
@@ -594,7 +594,7 @@ def test_one_who_waited_for_what_was_computed_under_a_newer_stamp_takes_that(boo
     assert (answer.rows, answer.key) == (new.rows, new.key)
 
 
-def test_a_computation_that_fails_leaves_no_claim(book):
+def test_a_failed_computation_leaves_no_claim(book):
     def fail(**params):
         raise ZeroDivisionError
 
@@ -609,7 +609,7 @@ def test_a_computation_that_fails_leaves_no_claim(book):
 
 
 def keys() -> list[str]:
-    """Of the rows of 2021, and of their JSON."""
+    """Returns the keys of the rows of 2021 and of their JSON."""
     return [year().key, f"{year().key}:json:en:"]
 
 
@@ -725,7 +725,7 @@ for line in sys.stdin:
 
 @pytest.fixture
 def other_process(book):
-    """tell("5") pays 5 and requests the report, tell("") only requests it: (sum collected, whether a hit)."""
+    """tell("5") pays 5 and requests the report; tell("") only requests it. Returns "sum collected, hit"."""
     database = connection.settings_dict
     address = database["NAME"]
     if MYSQL:

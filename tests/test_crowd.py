@@ -1,4 +1,4 @@
-"""Many who ask for the same slow report at once: one computes it, and the server answers other requests."""
+"""Many simultaneous requests for a slow report: one computes it, and the server answers other requests."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ from . import services
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("crowd")]
 
 PROJECT = Path(__file__).parent.parent
-SECONDS = CLAIM + 2  # longer than a claim that nobody renews
+SECONDS = CLAIM + 2  # longer than a claim lasts without renewal
 YEAR = "/year_performance?year=2021"
 
 
@@ -33,7 +33,7 @@ class Answer(NamedTuple):
 
 
 class Site:
-    """A database of its own, and a count of how often the report was computed."""
+    """A site with its own database. It counts how often the report was computed."""
 
     def __init__(self, folder: Path, redis: str) -> None:
         self.computed = folder / "computed"
@@ -56,7 +56,7 @@ class Site:
 
     @contextmanager
     def serving(self, workers: int) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-        """The port, and the process that leads the group of all workers. Threads as in the Makefile."""
+        """Yields the port and the process that leads the workers' group. Threads are as in the Makefile."""
         port = services.free_port()
         command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port)]
         process = subprocess.Popen(
@@ -74,7 +74,7 @@ class Site:
                 with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                     break
                 time.sleep(0.05)
-            for _each in range(4 * workers):  # all are imported and connected
+            for _each in range(4 * workers):  # so that all threads have imported the site and connected
                 assert self.ask(port, "/readyz").status == 200
             yield port, process
         finally:
@@ -106,8 +106,8 @@ def redis() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_one_computes_others_wait_or_are_refused_and_livez_answers(tmp_path, request, workers):
-    # Without Redis each process has a memory of its own.
+def test_one_request_computes_others_wait_or_get_503_and_livez_answers(tmp_path, request, workers):
+    # Two workers need Redis: without it each process has its own cache.
     site = Site(tmp_path, request.getfixturevalue("redis") if workers > 1 else "")
     with site.serving(workers) as (port, _process), ThreadPoolExecutor(16) as pool:
         readers = [pool.submit(site.ask, port, YEAR) for _reader in range(16)]
@@ -116,7 +116,7 @@ def test_one_computes_others_wait_or_are_refused_and_livez_answers(tmp_path, req
         for _number in range(20):
             lives.append(site.ask(port, "/livez"))
             time.sleep(0.1)
-        assert not all(reader.done() for reader in readers)  # it is being computed still
+        assert not all(reader.done() for reader in readers)  # the report is still being computed
         answers = [reader.result() for reader in readers]
         late = site.ask(port, YEAR)
     assert site.computations() == 1
@@ -129,7 +129,7 @@ def test_one_computes_others_wait_or_are_refused_and_livez_answers(tmp_path, req
     assert (late.status, late.headers["x-cache"]) == (200, "hit")
 
 
-def test_claim_of_a_killed_process_expires(tmp_path, redis):
+def test_the_claim_of_a_killed_process_expires(tmp_path, redis):
     site = Site(tmp_path, redis)
     with ThreadPoolExecutor(1) as pool:
         with site.serving(1) as (port, process):

@@ -1,4 +1,4 @@
-"""What borrowers owe: the kept figures are those of their credits and payments, on every day."""
+"""The stored debts of borrowers equal those computed from their credits and payments, on every day."""
 
 from datetime import date, timedelta
 from decimal import Decimal
@@ -29,7 +29,7 @@ def clock():
 
 
 def owed(borrower: Borrower, day: date) -> tuple[int, int, Decimal, int]:
-    """(credits, open ones, outstanding, days past due) on the day, from the rows themselves."""
+    """Computes (credits, open credits, outstanding, days past due) on the day from the rows."""
     issued = [each for each in Credit.objects.filter(borrower=borrower) if each.issuance_date <= day]
     running = [each for each in issued if each.state(day) != Credit.CLOSED]
     outstanding = Decimal(0)
@@ -41,7 +41,7 @@ def owed(borrower: Borrower, day: date) -> tuple[int, int, Decimal, int]:
 
 
 def listed() -> dict[int, tuple[int, int, Decimal, int]]:
-    """The same as the list has it today: {borrower: figures}."""
+    """Returns the same figures from today's list: {borrower: figures}."""
     params = {"search": "", "order": "", "today": timezone.localdate()}
     return {
         row.borrower_id: (row.credits, row.open_credits, row.outstanding, row.days_past_due)
@@ -54,7 +54,7 @@ def expected(day: date = JULY_1) -> dict[int, tuple[int, int, Decimal, int]]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_list_is_right_on_every_day_in_whatever_order_days_come(clock, seed):
+def test_the_list_is_right_on_every_day_in_any_order_of_days(clock, seed):
     random = Random(seed)
 
     def some_day() -> date:
@@ -79,7 +79,7 @@ def test_the_list_is_right_on_every_day_in_whatever_order_days_come(clock, seed)
 
 
 WRITES = {
-    "a payment is made": lambda payment: builders.payment(payment.credit, "2021-06-20", 1),
+    "a payment is added": lambda payment: builders.payment(payment.credit, "2021-06-20", 1),
     "a payment is changed": lambda payment: Payment.objects.filter(pk=payment.pk).update(sum=7),
     "a payment moves to another credit": lambda payment: Payment.objects.filter(pk=payment.pk).update(
         credit=builders.credit("2021-06-01", 10)
@@ -90,9 +90,9 @@ WRITES = {
         borrower=builders.borrower()
     ),
     "a deadline is moved": lambda payment: Credit.objects.update(return_date=date(2021, 6, 2)),
-    "a borrower is made": lambda payment: builders.borrower(),
-    "a book is emptied": lambda payment: (Payment.objects.all().empty(), Credit.objects.all().empty()),
-    "all of a borrower is deleted": lambda payment: (
+    "a borrower is added": lambda payment: builders.borrower(),
+    "the book is emptied": lambda payment: (Payment.objects.all().empty(), Credit.objects.all().empty()),
+    "a borrower is deleted with its credit": lambda payment: (
         payment.delete(),
         payment.credit.delete(),
         payment.credit.borrower.delete(),
@@ -101,7 +101,7 @@ WRITES = {
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-def test_a_write_is_in_the_list_at_once(write):
+def test_the_list_shows_a_write_at_once(write):
     payment = builders.payment(builders.credit("2021-06-01", 1000), "2021-06-10", 300)
     before = listed()
     assert before == expected()
@@ -109,7 +109,7 @@ def test_a_write_is_in_the_list_at_once(write):
     assert listed() == expected() != before
 
 
-def test_a_day_on_which_nothing_changes_writes_nothing(clock, django_assert_max_num_queries):
+def test_a_new_day_without_changes_writes_no_debts(clock, django_assert_max_num_queries):
     builders.payment(builders.credit("2021-06-01", 1000), "2021-06-10", 300)
     kept = BorrowerDebt.objects.values().get()
     clock.move_to(date(2022, 7, 1))
@@ -118,7 +118,7 @@ def test_a_day_on_which_nothing_changes_writes_nothing(clock, django_assert_max_
     assert BorrowerDebt.objects.values().get() == kept
 
 
-def test_a_migrated_book_is_computed_by_its_first_reader():
+def test_the_first_reader_after_the_migration_computes_the_debts():
     builders.payment(builders.credit("2021-06-01", 1000), "2021-06-10", 300)
     migration = import_module("credits.migrations.0012_lists")
     migration.fill(apps, SimpleNamespace(connection=connection))
@@ -127,7 +127,7 @@ def test_a_migrated_book_is_computed_by_its_first_reader():
     assert Borrower.objects.count() == 1
 
 
-def test_borrowers_are_counted_by_their_days_of_registration(django_assert_num_queries):
+def test_counting_all_borrowers_reads_the_registrations_only(django_assert_num_queries):
     for day in (1, 1, 2):
         builders.borrower(registration_date=date(2021, 6, day))
     with django_assert_num_queries(1) as queries:
@@ -141,7 +141,7 @@ def test_borrowers_are_counted_by_their_days_of_registration(django_assert_num_q
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 10])
 @pytest.mark.parametrize("order", ["id", "-id", "login", "-registration_date"])
-def test_numbered_pages_are_the_same_from_both_ends(analyst, size, order):
+def test_numbered_pages_together_equal_the_whole_list(analyst, size, order):
     for number in (3, 1, 4, 2, 7, 6, 5):
         builders.borrower(login=f"b{number}", registration_date=date(2021, 6, 1 + number % 3))
     first = analyst.get(f"/api/v1/borrowers?ordering={order}").json()["results"]

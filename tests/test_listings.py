@@ -165,7 +165,7 @@ def test_borrowers_are_sorted_by_what_they_owe_or_for_how_long(analyst):
 
 
 def credits_of_one_day(count: int) -> list[int]:
-    """Their ids, as the list has them: the last one first."""
+    """Creates credits issued on the same day. Returns their ids in the order of the list, newest first."""
     row = {
         "borrower": builders.borrower(),
         "issuance_date": date(2021, 1, 1),
@@ -176,14 +176,14 @@ def credits_of_one_day(count: int) -> list[int]:
 
 
 def page_of(client, address) -> tuple[list[int], dict[str, str]]:
-    """The ids of the credits on a page, and {rel: address} of its links to others."""
+    """Returns the ids of the credits on a page, and {rel: address} of its links to other pages."""
     response = client.get(address)
     found = re.findall(r'<a rel="(\w+)" href="([^"]+)">', response.content.decode())
     ids = [row.credit_id for row in response.context["rows"]]
     return ids, {rel: f"/reports/credits/{unescape(query)}" for rel, query in found}
 
 
-def test_a_list_leads_forth_to_its_last_page_and_back_to_its_first(analyst):
+def test_links_lead_to_the_last_page_and_back_to_the_first(analyst):
     ids = credits_of_one_day(250)
     first, links = page_of(analyst, "/reports/credits/")
     assert (first, set(links)) == (ids[:100], {"next", "last"})
@@ -201,22 +201,22 @@ def test_a_list_leads_forth_to_its_last_page_and_back_to_its_first(analyst):
     assert (start, set(links)) == (ids[:50], {"next", "last"})
 
 
-def test_a_page_costs_eight_queries_and_none_counts(analyst, django_assert_max_num_queries):
+def test_a_page_takes_at_most_eight_queries_and_counts_no_rows(analyst, django_assert_max_num_queries):
     credits_of_one_day(150)
-    analyst.get("/reports/credits/")  # permissions are queried once
+    analyst.get("/reports/credits/")  # the first request also runs queries that later ones don't need
     with django_assert_max_num_queries(8) as queries:
         analyst.get("/reports/credits/")
     assert not [query["sql"] for query in queries.captured_queries if "COUNT(" in query["sql"]]
 
 
 @pytest.mark.parametrize("cursor", ["x", "W3RydWVd", "WzEsIjEwMCJd:Hj0vTMl"])
-def test_a_page_that_no_link_leads_to_is_not_found(analyst, cursor):
+def test_an_invalid_cursor_returns_404(analyst, cursor):
     response = analyst.get("/reports/credits/", {"cursor": cursor})
     assert response.status_code == 404
     assert "There is no such page." in response.content.decode()
 
 
-def test_a_cursor_is_of_one_order(analyst):
+def test_a_cursor_is_valid_for_one_order_only(analyst):
     for _ in range(101):
         builders.borrower()
     page = analyst.get("/reports/borrowers/?order=id").context["page"]
@@ -248,7 +248,7 @@ def test_pages_keep_the_filters_and_downloads_have_all_pages(analyst):
         ("/reports/credits/?format=xlsx", "Select a valid choice"),
     ],
 )
-def test_a_wrong_filter_returns_400_and_is_named(analyst, address, error):
+def test_a_wrong_filter_returns_400_with_its_fault(analyst, address, error):
     response = analyst.get(address)
     assert response.status_code == 400
     assert error in response.content.decode()
@@ -270,7 +270,7 @@ def test_a_list_is_private_and_neutralises_formulas(analyst):
         ("Мала", "filename*=utf-8''borrowers-%D0%9C%D0%B0%D0%BB%D0%B0-2021-07-01.csv"),
     ],
 )
-def test_the_name_of_a_download_has_its_filters(analyst, search, named):
+def test_the_file_name_of_a_download_contains_its_filters(analyst, search, named):
     response = analyst.get("/reports/borrowers/", {"search": search, "format": "csv"})
     assert response["Content-Disposition"] == f"attachment; {named}"
 

@@ -1,4 +1,4 @@
-"""The pages of every list seek in an index: no table is sorted, and none is read whole."""
+"""The pages of every list are read from an index: no query sorts or scans a large table."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -15,8 +15,8 @@ from django.db import connection
 from credits.api import BorrowerViewSet, CreditViewSet, PaymentViewSet
 from credits.models import Borrower, BorrowerDebt, Credit, Dictionary, Payment
 
-ROWS = 5000  # of each table
-FEW = 1000  # rows that a page may read
+ROWS = 5000  # in each table
+FEW = 1000  # the most rows that a page may read
 LARGE = {model._meta.db_table for model in (Borrower, BorrowerDebt, Credit, Payment)}
 TODAY = date(2021, 7, 1)
 
@@ -51,7 +51,7 @@ API = [
     "credits?state=open&ordering=-issuance_date",
 ]
 
-# Of one credit or one borrower: few rows, which are sorted.
+# Lists of one credit or one borrower. They have few rows, so the database may sort them.
 OF_ONE = [
     "/reports/payments/?credit=7",
     "/reports/payments/?borrower=7&paid_from=2020-01-01",
@@ -64,7 +64,7 @@ OF_ONE = [
 
 @pytest.fixture
 def book(committed):
-    """Rows of two years, in no order of their ids; half of the credits are open, most of those overdue."""
+    """Creates rows over two years, with days in another order than ids. Half of the credits are open."""
     days = [date(2020, 1, 1) + timedelta(days=number * 7919 % 547) for number in range(ROWS)]
     Borrower.objects.bulk_load(
         [
@@ -105,12 +105,12 @@ def book(committed):
             cursor.execute("ANALYZE")
     yield
     with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":  # or the statistics would outlive the rows
+        if connection.vendor == "sqlite":  # otherwise the statistics would remain after the rows
             cursor.execute("DELETE FROM sqlite_stat1")
 
 
 def rows_read() -> int:
-    """How many rows this connection has read so far, from a table or an index; SQLite doesn't tell."""
+    """Returns how many rows this connection has read from tables and indexes; always 0 on SQLite."""
     if connection.vendor != "mysql":
         return 0
     with connection.connection.cursor() as cursor:
@@ -120,7 +120,7 @@ def rows_read() -> int:
 
 @contextmanager
 def watched(statements: list[tuple[str, Any, int]]) -> Iterator[None]:
-    """Collect each SELECT of a large table, its parameters, and how many rows it reads."""
+    """Collects each SELECT from a large table, with its parameters and the number of rows that it reads."""
 
     def watch(execute: Callable[..., Any], sql: str, params: Any, *args: Any) -> Any:
         before = rows_read()
@@ -134,7 +134,7 @@ def watched(statements: list[tuple[str, Any, int]]) -> Iterator[None]:
 
 
 def plan(sql: str, params: Any) -> list[dict[str, Any]]:
-    """The steps of the query as the database explains them, those of large tables."""
+    """Returns the steps of the query from the database's EXPLAIN."""
     if connection.vendor == "sqlite":
         explain = "EXPLAIN QUERY PLAN"
     else:
@@ -146,7 +146,10 @@ def plan(sql: str, params: Any) -> list[dict[str, Any]]:
 
 
 def faults(sql: str, params: Any, read: int, may_sort: bool = False) -> list[str]:
-    """What is slow in a query of a large book. Totals of credits in a state are added up, within an index."""
+    """Returns the steps of a query that would be slow in a large book.
+
+    Totals of credits in a state may read many rows, since they are computed from an index alone.
+    """
     found = [f"{read} rows read"] if read > FEW and "SUM(" not in sql else []
     in_order = " LIMIT " in sql and " WHERE " not in sql  # the first rows of an index
     for step in plan(sql, params):
@@ -164,20 +167,20 @@ def faults(sql: str, params: Any, read: int, may_sort: bool = False) -> list[str
 
 
 def reported(client: Any, address: str) -> dict[str, str]:
-    """{rel: address} of the links to other pages, of a page of a list."""
+    """Returns {rel: address} of the links from a page of a list to other pages."""
     html = client.get(address).content.decode()
     found = re.findall(r'<a rel="(\w+)" href="([^"]+)"', html)
     return {rel: address.split("?")[0] + unescape(query) for rel, query in found}
 
 
 def answered(client: Any, address: str) -> dict[str, str]:
-    """The same of a list of the API."""
+    """Returns {rel: address} of the links from a page of the API to other pages."""
     answer = client.get(address).json()
     return {rel: answer[rel] for rel in ("next", "previous") if answer[rel]}
 
 
 def slow_queries(client: Any, links: Callable[..., dict[str, str]], address: str) -> dict[str, Any]:
-    """{query of a page: what is slow in it} of the first page, and of those that links lead to from there."""
+    """Returns {query: its slow steps} for the first page and the pages that its links lead to."""
     found: dict[str, Any] = {}
     seen, wanted = set(), [address]
     while wanted and len(seen) < 6:
@@ -193,7 +196,7 @@ def slow_queries(client: Any, links: Callable[..., dict[str, str]], address: str
     return found
 
 
-def test_every_page_seeks_in_an_index(book, analyst):
+def test_no_page_sorts_or_scans_a_large_table(book, analyst):
     slow = {}
     with time_machine.travel(TODAY, tick=False):
         for address in REPORTS:

@@ -1,4 +1,4 @@
-"""Totals are those of the rows, whichever way the rows were written."""
+"""Stored totals equal the totals of the rows, however the rows were written."""
 
 import io
 import os
@@ -49,16 +49,16 @@ def daily_totals() -> dict[tuple[int, date], tuple[int, Decimal]]:
 
 @pytest.fixture
 def book(db) -> Payment:
-    """1,000 issued on 1 June; 100 for the body and 5.50 for interest paid on 2 June."""
+    """Issues 1,000 on 1 June; pays 100 for the body and 5.50 for interest on 2 June."""
     credit = builders.credit("2021-06-01", 1000)
     builders.payment(credit, "2021-06-02", "5.50", Dictionary.INTEREST)
     return builders.payment(credit, "2021-06-02", 100)
 
 
-# What the totals are
+# Totals
 
 
-def test_each_day_has_a_total_of_each_kind_of_money(book):
+def test_each_day_has_a_total_for_each_kind_of_money(book):
     builders.payment(book.credit, "2021-06-02", "0.01")
     assert daily_totals() == {
         (DailyTotal.ISSUED, JUNE_1): (1, Decimal("1000.00")),
@@ -67,7 +67,7 @@ def test_each_day_has_a_total_of_each_kind_of_money(book):
     }
 
 
-def test_a_moved_row_leaves_its_old_day(book):
+def test_changing_the_day_of_a_row_updates_both_days(book):
     book.payment_date = JUNE_3
     book.save()
     assert daily_totals() == {
@@ -77,7 +77,7 @@ def test_a_moved_row_leaves_its_old_day(book):
     }
 
 
-def test_a_total_beyond_fifteen_digits_is_exact(db):
+def test_totals_with_more_than_fifteen_digits_are_exact(db):
     most = Decimal("999999999999.99")
     for _ in range(11):
         builders.credit("2021-06-01", most)
@@ -85,7 +85,7 @@ def test_a_total_beyond_fifteen_digits_is_exact(db):
     assert DailyTotal.objects.issued().total() == Total(11, Decimal("10999999999999.89"))
 
 
-def test_totals_read_within_a_writing_include_its_own_rows(book):
+def test_totals_read_inside_writing_include_its_rows(book):
     with writing():
         builders.payment(book.credit, "2021-06-02", 7)
         assert DailyTotal.objects.collected().total() == Total(3, Decimal("112.50"))
@@ -93,23 +93,24 @@ def test_totals_read_within_a_writing_include_its_own_rows(book):
     assert DailyTotal.objects.collected().total() == Total(4, Decimal("113.50"))
 
 
-def test_a_wrong_total_is_right_after_the_next_write_to_its_day(book):
+def test_the_next_write_to_a_day_corrects_its_wrong_total(book):
     DailyTotal.objects.filter(day=JUNE_2).update(sum=0, count=99)
     builders.payment(book.credit, "2021-06-02", 1)
     assert wrong_totals() == []
 
 
 @pytest.mark.around
-def test_a_writing_that_fails_leaves_nothing_to_the_next(book):
+def test_a_failed_writing_leaves_no_touched_days_to_the_next_one(book):
     with suppress(ZeroDivisionError), writing():
         builders.payment(book.credit, "2021-06-03", 1)
         raise ZeroDivisionError
-    DailyTotal.objects.create(kind=DailyTotal.BODY_PAID, day=JUNE_3, count=1, sum=1)  # a wrong one stays
+    # This total is wrong. It stays wrong, because no later write touches its day.
+    DailyTotal.objects.create(kind=DailyTotal.BODY_PAID, day=JUNE_3, count=1, sum=1)
     builders.payment(book.credit, "2021-06-02", 1)
     assert daily_totals()[DailyTotal.BODY_PAID, JUNE_3] == (1, Decimal("1.00"))
 
 
-def test_a_change_that_no_total_depends_on_computes_none(book, django_assert_num_queries):
+def test_changing_a_field_that_no_total_depends_on_computes_no_totals(book, django_assert_num_queries):
     from django.test.utils import CaptureQueriesContext
 
     with CaptureQueriesContext(connection) as captured:
@@ -118,7 +119,7 @@ def test_a_change_that_no_total_depends_on_computes_none(book, django_assert_num
     assert [query["sql"] for query in captured if "book_daily_total" in query["sql"]] == []
 
 
-# Every way of writing
+# All ways to write rows
 
 DAYS = st.dates(date(2021, 5, 30), date(2021, 6, 3))
 AMOUNTS = st.integers(1, 300).map(lambda kopecks: Decimal(kopecks).scaleb(-2))
@@ -184,13 +185,13 @@ def bulk_update(pick, day, amount, kind):
 
 
 def import_payments(pick, day, amount, kind):
-    """A changed row, and a new one without an id."""
+    """Imports a changed row, and a new row without an id."""
     lines = ["id,credit_id,payment_date,type_id,sum"]
     credit = any_row(Credit, pick)
     if payment := any_row(Payment, pick):
         lines.append(f"{payment.pk},{payment.credit_id},{day},{kind},{amount}")
     lines.append(f",{credit.pk},{day},{kind},{amount}")
-    with suppress(Faulty):  # paid before the credit was issued
+    with suppress(Faulty):  # the day may be before the credit's issuance
         load_file(PaymentResource(), io.BytesIO("\n".join(lines).encode()), "payments.csv", Faults())
 
 
@@ -205,7 +206,7 @@ def import_credits(pick, day, amount, kind):
 def undo_last_import(pick, day, amount, kind):
     if load := Load.objects.filter(outcome=Load.STORED, undone_by=None).first():
         resource = PaymentResource if load.table == "credits.payment" else CreditResource
-        with suppress(Exception), transaction.atomic():  # refused if rows were changed since
+        with suppress(Exception), transaction.atomic():  # it is refused if rows have changed since
             undo(load, resource)
 
 
@@ -240,7 +241,7 @@ ENDS = ["commit", "commit", "roll back", "several in one writing"]
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @pytest.mark.django_db
-def test_totals_are_those_of_the_rows_after_any_sequence_of_writes(steps):
+def test_totals_equal_their_rows_after_any_sequence_of_writes(steps):
     with transaction.atomic():
         builders.credit("2021-06-01", 1000)
         for step, pick, day, amount, kind, end in steps:
@@ -259,7 +260,7 @@ def test_totals_are_those_of_the_rows_after_any_sequence_of_writes(steps):
         transaction.set_rollback(True)
 
 
-def test_totals_follow_load_data_and_its_replacement(db, tmp_path):
+def test_load_data_and_its_replace_option_update_the_totals(db, tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     call_command("load_data", builders.files(tmp_path / "one"), stdout=io.StringIO())
@@ -329,13 +330,13 @@ def test_the_migration_fills_the_totals(book):
     assert daily_totals() == expected
 
 
-# Writers at the same time, and writers that are killed
+# Simultaneous writers, and killed writers
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(connection.vendor != "mysql", reason="SQLite has one writer at a time")
-def test_writers_of_the_same_rows_leave_the_totals_of_their_rows(committed):
-    """Four writers move the same 12 payments between 3 days and change their sums, for 6 seconds."""
+def test_simultaneous_writers_of_the_same_rows_leave_correct_totals(committed):
+    """For 6 seconds, four writers move the same 12 payments between 3 days, and change their sums."""
     credit = builders.credit("2021-05-01", 1000)
     pks = [builders.payment(credit, "2021-06-01", 10).pk for _ in range(12)]
     end = time.monotonic() + 6
@@ -347,7 +348,7 @@ def test_writers_of_the_same_rows_leave_the_totals_of_their_rows(committed):
             while time.monotonic() < end:
                 day = JUNE_1 + timedelta(days=luck.randrange(3))
                 amount = Decimal(luck.randrange(1, 10_000)).scaleb(-2)
-                with suppress(OperationalError):  # a deadlock: rolled back
+                with suppress(OperationalError):  # a deadlock, which rolls back
                     if luck.random() < 0.4:
                         chosen = luck.sample(pks, 3)
                         Payment.objects.filter(pk__in=chosen).update(payment_date=day, sum=amount)
@@ -401,14 +402,12 @@ with connection.execute_wrapper(watch):
     ("statement", "number", "options"),
     [
         ("INSERT INTO", 3, []),
-        ("book_daily_total", 2, []),  # deleted, not yet inserted again
+        ("book_daily_total", 2, []),  # totals are deleted, but not inserted again yet
         ("reports_datastamp", 1, []),
         ("book_daily_total", 4, ["--replace"]),
     ],
 )
-def test_a_load_that_is_killed_changes_neither_rows_nor_totals(
-    committed, tmp_path, statement, number, options
-):
+def test_a_killed_load_changes_neither_rows_nor_totals(committed, tmp_path, statement, number, options):
     call_command("load_data", builders.files(tmp_path), stdout=io.StringIO())
     before = daily_totals()
     payments = [*builders.FILES["payments"], "4\t2\t02.02.2021\t1\t5", "5\t2\t03.02.2021\t2\t6"]
@@ -424,7 +423,7 @@ def test_a_load_that_is_killed_changes_neither_rows_nor_totals(
 
 
 def database_url() -> str:
-    """The address of the test database, for another process."""
+    """Returns the address of the test database, for another process."""
     database = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{database['NAME']}"
