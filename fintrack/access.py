@@ -146,7 +146,7 @@ class SessionAuthentication(DRFSessionAuthentication):
     def authenticate(self, request: Request) -> Any:
         found = super().authenticate(request)
         if found and is_password_due(request._request):
-            raise PermissionDenied(_("Change your password first: you have it from somebody else."))
+            raise PermissionDenied(_("Change your password first: somebody else has set it."))
         return found
 
 

@@ -793,7 +793,7 @@ def test_until_then_the_api_refuses_the_session_but_accepts_tokens(newcomer):
         answer = getattr(newcomer, method)(address)
         assert answer.status_code == 403
         assert answer["Content-Type"] == "application/problem+json"
-        assert answer.json()["detail"] == "Change your password first: you have it from somebody else."
+        assert answer.json()["detail"] == "Change your password first: somebody else has set it."
     assert newcomer.get(YEAR, headers={"authorization": "Basic eDp4"}).status_code == 403
     _, text = make_token(User.objects.get(username="olena"), timedelta(days=1), "a test")
     assert asked(text) == 200

@@ -232,7 +232,7 @@ def best_columns(
     max_unzipped: int,
     max_marks: int | None,
 ) -> int:
-    """Returns the index of the choice of which a row near the top of the file lacks the fewest columns."""
+    """Returns the index of the columns that fit the header best: the fewest are missing from it."""
     asked = {column for columns in choices for column in columns}
     rows: list[set[str]] = [set()]
     with suppress(Unreadable):  # read_rows() reports the fault later
