@@ -260,6 +260,27 @@ def test_totals_equal_their_rows_after_any_sequence_of_writes(steps):
         transaction.set_rollback(True)
 
 
+@pytest.mark.parametrize("saved", [True, False], ids=["a saved row", "an update of no row"])
+def test_totals_follow_sql_in_a_writing_that_also_saves(book, saved):
+    with writing():
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE credits_payment SET sum = 7")
+        if saved:
+            builders.payment(book.credit, "2021-06-03", 5)
+        else:
+            Payment.objects.filter(pk=-1).update(sum=3)
+    assert wrong_totals() == []
+
+
+def test_totals_read_in_a_savepoint_that_is_undone_are_computed_again(book):
+    with writing():
+        builders.payment(book.credit, "2021-06-03", 5)
+        with suppress(ZeroDivisionError), transaction.atomic():
+            assert DailyTotal.objects.last_day(JUNE_3) == JUNE_3
+            raise ZeroDivisionError
+    assert wrong_totals() == []
+
+
 def test_load_data_and_its_replace_option_update_the_totals(db, tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()

@@ -26,7 +26,9 @@ class SummaryManager(models.Manager[Any]):
     """Computes the touched totals before each query: totals read inside writing() include its rows."""
 
     def get_queryset(self) -> models.QuerySet[Any]:
+        touched = door.touched
         recompute_touched()
+        door.touched = touched  # a savepoint may take back what was computed: the end computes it again
         return super().get_queryset()
 
 
@@ -124,7 +126,9 @@ def recompute_touched(**kwargs: Any) -> None:
 def recompute_all() -> None:
     """Marks all totals, to be computed when writing() ends."""
     for summary in Summary.__subclasses__():
-        door.written.update(apps.get_model(label) for label in summary.sources)
+        sources = {apps.get_model(label) for label in summary.sources}
+        door.written |= sources
+        door.untold |= sources
 
 
 def differences(summary: type[Summary]) -> Iterator[str]:

@@ -41,7 +41,8 @@ book_written = Signal()
 class Door(threading.local):
     is_open = False
     written: set[Any] = set()  # models whose tables a statement may have changed since it was opened
-    told: set[Any] = set()  # models for which rows_changed or rows_loaded was sent since then
+    untold: set[Any] = set()  # models whose tables a statement may have changed without a signal
+    telling: Any = None  # the model being written by a method that sends a signal
     touched: dict[Any, Any] = {}  # the totals that the summaries must compute again when the writing ends
 
     def watch(self, execute: Callable[..., Any], sql: str, *args: Any) -> Any:
@@ -51,11 +52,8 @@ class Door(threading.local):
             if len(named) > 1 and sql.startswith(("INSERT", "UPDATE", "DELETE")):
                 named = [min(named, key=lambda model: sql.index(model._meta.db_table))]  # its target
             self.written.update(named)
+            self.untold.update(model for model in named if model is not self.telling)
         return execute(sql, *args)
-
-    def tell(self, signal: Signal, model: Any, rows: Any) -> None:
-        self.told.add(model)
-        signal.send(model, rows=rows)
 
 
 door = Door()
@@ -72,15 +70,27 @@ def writing() -> Iterator[None]:
         yield
         return
     with transaction.atomic(), connection.execute_wrapper(door.watch):
-        door.is_open, door.written, door.told, door.touched = True, set(), set(), {}
+        door.is_open, door.written, door.untold, door.touched = True, set(), set(), {}
         try:
             yield
             if door.written:
-                for model in door.written - door.told:
+                for model in door.untold:
                     rows_changed.send(model, rows=None)
                 book_written.send(sender=None)
         finally:
             door.is_open, door.touched = False, {}
+
+
+@contextmanager
+def telling(model: Any) -> Iterator[None]:
+    """writing() for a method that sends a signal for each row of the model that it changes."""
+    outer = door.telling
+    with writing():
+        door.telling = model
+        try:
+            yield
+        finally:
+            door.telling = outer
 
 
 class Lock(models.Model):
@@ -108,9 +118,9 @@ class BookQuerySet(models.QuerySet[Any]):
     def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
         if kwargs.get("ignore_conflicts") or kwargs.get("update_conflicts"):
             raise NotSupportedError("The trail can't tell which rows were stored or changed.")
-        with writing():
+        with telling(self.model):
             created = self.insert(list(objs), *args, **kwargs)
-            door.tell(rows_changed, self.model, [(row.pk, None, given_values(row)) for row in created])
+            rows_changed.send(self.model, rows=[(row.pk, None, given_values(row)) for row in created])
         return created
 
     def held(self, ids: Collection[Any]) -> dict[Any, Any]:
@@ -145,12 +155,12 @@ class BookQuerySet(models.QuerySet[Any]):
 
         Each value must have its field's type: the values of rows with ids go to the driver unchanged.
         """
-        with writing():
+        with telling(self.model):
             if all(row.id is not None for row in rows):
                 self.insert_as_given(rows)
             else:
                 self.insert(rows)
-            door.tell(rows_loaded, self.model, rows)
+            rows_loaded.send(self.model, rows=rows)
 
     def insert_as_given(self, rows: list[Any]) -> None:
         """Inserts rows that have ids. Preparing each value, as Django does, took a third of a load's time."""
@@ -167,9 +177,9 @@ class BookQuerySet(models.QuerySet[Any]):
 
         No other table may refer to the rows.
         """
-        with writing():
+        with telling(self.model):
             deleted = self._raw_delete(self.db)
-            door.tell(rows_changed, self.model, None)
+            rows_changed.send(self.model, rows=None)
         return deleted
 
     def insert(self, rows: list[Any], batch_size: int | None = None, **kwargs: Any) -> list[Any]:
@@ -193,7 +203,7 @@ class BookQuerySet(models.QuerySet[Any]):
     def bulk_change(self, rows: list[Any], fields: list[str]) -> None:
         """Updates rows for a load, twenty times as fast as bulk_update. The rows must exist."""
         named = connection.features.supports_update_conflicts_with_target
-        with writing():
+        with telling(self.model):
             before = stored_values(self.model, [row.pk for row in rows])
             super().bulk_create(
                 rows,
@@ -201,26 +211,26 @@ class BookQuerySet(models.QuerySet[Any]):
                 update_fields=fields,
                 unique_fields=["pk"] if named else None,
             )
-            door.tell(rows_changed, self.model, changed_rows(before, stored_values(self.model, before)))
+            rows_changed.send(self.model, rows=changed_rows(before, stored_values(self.model, before)))
 
     def bulk_update(self, *args: Any, **kwargs: Any) -> Any:
-        with writing():
+        with telling(self.model):
             return super().bulk_update(*args, **kwargs)  # it calls update(), which sends rows_changed
 
     def update(self, **kwargs: Any) -> int:
-        with writing():
+        with telling(self.model):
             before = stored_values(self.model, self.values_list("pk", flat=True))
             updated = super().update(**kwargs)
-            door.tell(rows_changed, self.model, changed_rows(before, stored_values(self.model, before)))
+            rows_changed.send(self.model, rows=changed_rows(before, stored_values(self.model, before)))
         return updated
 
     update.alters_data = True  # type: ignore[attr-defined]  # a template can't call it
 
     def delete(self) -> Any:
-        with writing():
+        with telling(self.model):
             before = stored_values(self.model, self.values_list("pk", flat=True))
             deleted = super().delete()
-            door.tell(rows_changed, self.model, changed_rows(before, {}))
+            rows_changed.send(self.model, rows=changed_rows(before, {}))
         return deleted
 
     delete.alters_data = True  # type: ignore[attr-defined]
@@ -243,7 +253,7 @@ class BookModel(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Django's, except that a row isn't written if the database has the same values already."""
-        with writing():
+        with telling(type(self)):
             before = stored_values(type(self), [self.pk] if self.pk else [])
             if not self._state.adding and before.get(self.pk) == given_values(self):
                 return
@@ -253,13 +263,13 @@ class BookModel(models.Model):
                 after = {given["id"]: given}
             else:
                 after = stored_values(type(self), [self.pk])
-            door.tell(rows_changed, type(self), changed_rows(before, after))
+            rows_changed.send(type(self), rows=changed_rows(before, after))
 
     def delete(self, *args: Any, **kwargs: Any) -> Any:
-        with writing():
+        with telling(type(self)):
             before = stored_values(type(self), [self.pk])
             deleted = super().delete(*args, **kwargs)
-            door.tell(rows_changed, type(self), changed_rows(before, {}))
+            rows_changed.send(type(self), rows=changed_rows(before, {}))
         return deleted
 
     def get_constraints(self) -> list[tuple[type[models.Model], Sequence[models.BaseConstraint]]]:
