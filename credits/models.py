@@ -73,9 +73,8 @@ class ExactCharField(models.CharField):
 class BorrowerQuerySet(BookQuerySet):
     def count(self) -> int:
         query = self.query
-        if query.where or query.is_sliced or query.combinator or self._result_cache is not None:
-            return super().count()
-        return Registrations.total()
+        is_part = query.where or query.is_sliced or query.combinator or query.has_select_fields
+        return super().count() if is_part or self._result_cache is not None else Registrations.total()
 
     def search(self, words: str) -> Self:
         """Returns the borrowers that have this id, or a login that contains the words.

@@ -135,6 +135,7 @@ def test_counting_all_borrowers_reads_the_registrations_only(django_assert_num_q
     assert "credits_borrower" not in queries.captured_queries[0]["sql"]
     assert Borrower.objects.filter(registration_date=date(2021, 6, 1)).count() == 2
     assert Borrower.objects.all()[:2].count() == 2
+    assert Borrower.objects.values("registration_date").distinct().count() == 2
     Borrower.objects.all()[0].delete()
     assert Borrower.objects.count() == len(Borrower.objects.all()) == 2
 
