@@ -61,8 +61,11 @@ class Listing:
         return [field.name for field in fields(self.row)]
 
     def every_row(self, params: dict[str, Any]) -> Iterator[Any]:
-        """Yields all rows as of one moment. It reads them in batches, to save memory."""
-        self.prepare(params["today"])
+        """Returns all rows as of one moment, read in batches to save memory."""
+        self.prepare(params["today"])  # before the response begins: if it raises, there is an error response
+        return self.read(params)
+
+    def read(self, params: dict[str, Any]) -> Iterator[Any]:
         with snapshot():
             for item in in_batches(self.find(**params)):
                 yield self.row_of(item, params["today"])

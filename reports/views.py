@@ -11,6 +11,7 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.mixins import PermissionRequiredMixin
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import re_accepts_gzip
@@ -24,7 +25,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from fintrack.access import MayReadBook
-from fintrack.api.problems import Busy, Refused, of_api
+from fintrack.api.problems import Busy, Refused, is_retryable, of_api
 from fintrack.api.tags import even_gzip
 
 from .cache import TRIES, Answer, Question, get_or_compute, is_current, stamp_held
@@ -156,6 +157,12 @@ class Page(PermissionRequiredMixin, View):
     permission_required = MayReadBook.permissions
 
 
+def busy_page(request: HttpRequest) -> HttpResponse:
+    response = render(request, "503.html", status=Busy.status_code)
+    response["Retry-After"] = str(Busy.wait)
+    return response
+
+
 class ReportPage(ReportView, Page):
     asks = True  # without parameters the page shows only the form
 
@@ -174,10 +181,8 @@ class ReportPage(ReportView, Page):
                 for error in refused.errors:
                     form.add_error(None, error["expected"])
             return self.render_page(request, form, status=refused.status_code)
-        except Busy as busy:
-            response = render(request, "503.html", status=busy.status_code)
-            response["Retry-After"] = busy.wait
-            return response
+        except Busy:
+            return busy_page(request)
 
     def respond(self, request: HttpRequest, form: ReportParams, params: dict[str, Any]) -> HttpResponseBase:
         """Returns the page. It has no ETag, since it also shows the reader's name."""
@@ -223,12 +228,17 @@ class ListingPage(Page):
         except Refused as refused:
             return render(request, template, context, status=refused.status_code)
         kind, cursor = params.pop("format"), params.pop("cursor")
-        if kind:
-            filters = {name: value for name, value in params.items() if value}
-            every = self.listing.every_row(params)
-            response: HttpResponseBase = csv_download(self.listing, every, filters)
-        else:
-            context |= self.listing.page(cursor, params, form.narrows())
-            response = render(request, template, context)
+        try:
+            if kind:
+                filters = {name: value for name, value in params.items() if value}
+                every = self.listing.every_row(params)
+                response: HttpResponseBase = csv_download(self.listing, every, filters)
+            else:
+                context |= self.listing.page(cursor, params, form.narrows())
+                response = render(request, template, context)
+        except OperationalError as error:  # to prepare a list may take a lock that a load holds
+            if not is_retryable(error):
+                raise
+            response = busy_page(request)
         response["Cache-Control"] = "private, no-cache"
         return response

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import time_machine
 from django.apps import apps
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from credits.models import Borrower, BorrowerDebt, Credit, Dictionary, Payment
@@ -116,6 +116,20 @@ def test_a_new_day_without_changes_writes_no_debts(clock, django_assert_max_num_
     with django_assert_max_num_queries(1):
         BorrowerDebt.bring_to(date(2022, 7, 1))
     assert BorrowerDebt.objects.values().get() == kept
+
+
+@pytest.mark.parametrize("address", ["/reports/borrowers/", "/reports/borrowers/?format=csv"])
+def test_while_the_figures_of_today_cannot_be_stored_the_list_is_busy(analyst, monkeypatch, address):
+    def locked(name: str) -> None:
+        raise OperationalError("database is locked")
+
+    builders.credit("2021-06-01", 1000)
+    BorrowerDebt.objects.update(since=date.max)
+    with monkeypatch.context() as patches:
+        patches.setattr("credits.models.one_at_a_time", locked)
+        response = analyst.get(address)
+    assert (response.status_code, response["Retry-After"]) == (503, "5")
+    assert analyst.get(address).status_code == 200
 
 
 def test_the_first_reader_after_the_migration_computes_the_debts():
