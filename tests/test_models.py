@@ -469,3 +469,9 @@ def test_payments_for_a_borrower_are_read_from_an_index_alone(two_years_of_credi
     address = f"/user_credits/{Borrower.objects.get().pk}"
     _, payments, *_ = steps(captured_query(analyst, address, "credits_credit"))
     assert re.search(range_of("payment_of_credit"), payments)
+
+
+def test_a_payment_of_no_credit_is_refused():
+    with pytest.raises(ValidationError) as error:
+        payment(credit_id=None).full_clean()
+    assert set(error.value.message_dict) == {"credit"}

@@ -129,6 +129,7 @@ class BookQuerySet(models.QuerySet[Any]):
         The lock is shared, so other transactions may hold the same rows. Rules that compare two rows need it:
         a payment is checked against its credit, so the credit is held while the payment is written.
         """
+        ids = [pk for pk in ids if pk is not None]  # there is no SQL for None alone
         if connection.vendor != "mysql" or not ids:  # on SQLite only one transaction at a time writes
             return self.in_bulk(ids)
         sql, params = self.filter(pk__in=ids).order_by("pk").query.sql_with_params()
