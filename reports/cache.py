@@ -126,8 +126,10 @@ class Seats:
         """Takes a seat. If all are taken, it waits until one is free, and raises Busy once all are slow."""
         with self.changed:
             while len(self.taken) >= SEATS:
-                if not self.changed.wait(max(self.taken) + QUICK - time.monotonic()):
+                left = max(self.taken) + QUICK - time.monotonic()  # a seat may have been taken anew meanwhile
+                if left <= 0:
                     raise Busy
+                self.changed.wait(left)
             began = time.monotonic()
             self.taken.append(began)
         try:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import date
 from decimal import Decimal
@@ -583,6 +584,21 @@ def test_requests_wait_for_a_seat_while_quick_ones_take_all(book, monkeypatch):
     thread.join()
     other.join(20)
     assert not second[0].hit
+
+
+def test_a_request_gets_a_seat_after_several_quick_ones(monkeypatch):
+    monkeypatch.setattr(reports_cache, "SEATS", 1)
+    monkeypatch.setattr(reports_cache, "QUICK", 2)
+    seats = reports_cache.Seats()
+
+    def sit() -> bool:
+        with seats.one():
+            time.sleep(1.2)
+        return True
+
+    with ThreadPoolExecutor() as pool:
+        assert [each.result() for each in [pool.submit(sit) for _ in range(3)]] == [True] * 3
+    assert seats.taken == []
 
 
 def test_a_request_that_waited_takes_an_answer_cached_at_a_newer_stamp(book):
