@@ -79,6 +79,13 @@ class Page:
         self.previous = self.cursor(True, self.rows[0]) if self.rows and has_previous else None
         self.next = self.cursor(False, self.rows[-1]) if self.rows and has_next else None
         self.last = self.signer.sign_object([True])
+        if (
+            values and not self.rows
+        ):  # all rows on that side were deleted since
+            if backwards:
+                self.next = self.signer.sign_object([False])
+            else:
+                self.previous = self.last
 
     def cursor(self, backwards: bool, row: Any) -> str:
         return self.signer.sign_object([backwards, *map(str, position(row, self.order))])

@@ -201,6 +201,22 @@ def test_links_lead_to_the_last_page_and_back_to_the_first(analyst):
     assert (start, set(links)) == (ids[:50], {"next", "last"})
 
 
+def test_a_page_whose_rows_were_deleted_links_to_the_others(analyst):
+    ids = credits_of_one_day(110)
+    to_second = page_of(analyst, "/reports/credits/")[1]["next"]
+    to_first = page_of(analyst, to_second)[1]["prev"]
+    Credit.objects.filter(pk__in=ids[:100]).delete()
+    none, links = page_of(analyst, to_first)
+    assert none == []
+    assert page_of(analyst, links["next"])[0] == ids[100:]
+    credits_of_one_day(100)
+    to_second = page_of(analyst, "/reports/credits/")[1]["next"]
+    Credit.objects.filter(pk__in=ids[100:]).delete()
+    none, links = page_of(analyst, to_second)
+    assert none == []
+    assert len(page_of(analyst, links["prev"])[0]) == 100
+
+
 def test_a_page_takes_at_most_eight_queries_and_counts_no_rows(analyst, django_assert_max_num_queries):
     credits_of_one_day(150)
     analyst.get("/reports/credits/")  # the first request also runs queries that later ones don't need
