@@ -19,6 +19,7 @@ import pytest
 from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, transaction
+from django.db.migrations.loader import MigrationLoader
 from django.db.models import F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -349,6 +350,20 @@ def test_the_migration_fills_the_totals(book):
     migration = import_module("credits.migrations.0011_daily_totals")
     migration.fill(apps, SimpleNamespace(connection=connection))
     assert daily_totals() == expected
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="SQLite rolls back an interrupted migration")
+def test_interrupted_migrations_can_run_again(committed):
+    loader = MigrationLoader(connection)
+    state = loader.project_state(("credits", "0010_rows_at_fault"))
+    with connection.schema_editor() as editor:
+        for name in ("0011_daily_totals", "0012_lists"):
+            for operation in loader.get_migration("credits", name).operations:
+                before, state = state, state.clone()
+                operation.state_forwards("credits", state)
+                operation.database_forwards("credits", editor, before, state)
+    builders.payment(builders.credit("2021-06-01", 1000), "2021-06-02", 100)
+    assert wrong_totals() == []
 
 
 # Simultaneous writers, and killed writers

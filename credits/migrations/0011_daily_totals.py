@@ -2,6 +2,8 @@ import credits.book.money
 from django.db import migrations, models
 from django.db.models import Count, Value
 
+from . import _again
+
 # Of each source: its column of the day, what says the kind, and its column of the amount.
 SOURCES = {
     "Credit": ("issuance_date", Value(3), "body"),
@@ -30,7 +32,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.CreateModel(
+        _again.CreateSummary(
             name='DailyTotal',
             fields=[
                 ('pk', models.CompositePrimaryKey('kind', 'day', blank=True, editable=False, primary_key=True, serialize=False)),

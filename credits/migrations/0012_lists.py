@@ -7,6 +7,8 @@ import django.db.models.deletion
 from django.db import migrations, models
 from django.db.models import Count
 
+from . import _again
+
 
 def fill(apps, schema_editor):
     """Count the registrations, and give each borrower a debt that holds only on the last day of all.
@@ -34,7 +36,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.CreateModel(
+        _again.CreateSummary(
             name='BorrowerDebt',
             fields=[
                 ('borrower', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, primary_key=True, related_name='+', serialize=False, to='credits.borrower')),
@@ -51,7 +53,7 @@ class Migration(migrations.Migration):
                 'default_permissions': (),
             },
         ),
-        migrations.CreateModel(
+        _again.CreateSummary(
             name='Registrations',
             fields=[
                 ('day', models.DateField(primary_key=True, serialize=False)),
@@ -63,71 +65,71 @@ class Migration(migrations.Migration):
                 'default_permissions': (),
             },
         ),
-        migrations.RemoveIndex(
+        _again.RemoveIndex(
             model_name='credit',
             name='credit_issued',
         ),
-        migrations.RemoveIndex(
+        _again.RemoveIndex(
             model_name='credit',
             name='credit_in_order',
         ),
-        migrations.RemoveIndex(
+        _again.RemoveIndex(
             model_name='payment',
             name='payment_in_order',
         ),
-        migrations.RemoveIndex(
+        _again.RemoveIndex(
             model_name='payment',
             name='payment_paid',
         ),
-        migrations.AddIndex(
+        _again.AddIndex(
             model_name='borrower',
             index=models.Index(fields=['registration_date', 'id'], name='borrower_registered'),
         ),
-        migrations.AddIndex(
+        _again.AddIndex(
             model_name='credit',
             index=models.Index(fields=['issuance_date', 'id', 'actual_return_date', 'return_date', 'body'], name='credit_in_order'),
         ),
-        migrations.AddIndex(
+        _again.AddIndex(
             model_name='credit',
             index=models.Index(fields=['actual_return_date', 'issuance_date', 'id', 'return_date', 'body'], name='credit_returned'),
         ),
-        migrations.AddIndex(
+        _again.AddIndex(
             model_name='credit',
             index=models.Index(fields=['return_date', 'id'], name='credit_due'),
         ),
-        migrations.AddIndex(
+        _again.AddIndex(
             model_name='credit',
             index=models.Index(fields=['body', 'id'], name='credit_by_body'),
         ),
-        migrations.AddIndex(
+        _again.AddIndex(
             model_name='credit',
             index=models.Index(fields=['percent', 'id'], name='credit_by_percent'),
         ),
-        migrations.AddIndex(
+        _again.AddIndex(
             model_name='payment',
             index=models.Index(fields=['payment_date', 'id', 'type', 'sum'], name='payment_in_order'),
         ),
-        migrations.AddIndex(
+        _again.AddIndex(
             model_name='payment',
             index=models.Index(fields=['type', 'payment_date', 'id'], name='payment_of_type'),
         ),
-        migrations.AddIndex(
+        _again.AddIndex(
             model_name='payment',
             index=models.Index(fields=['sum', 'id'], name='payment_by_sum'),
         ),
-        migrations.AddIndex(
+        _again.AddIndex(
             model_name='borrowerdebt',
             index=models.Index(fields=['outstanding', 'borrower'], name='debt_by_outstanding'),
         ),
-        migrations.AddIndex(
+        _again.AddIndex(
             model_name='borrowerdebt',
             index=models.Index(fields=['oldest_due', 'borrower'], name='debt_by_oldest_due'),
         ),
-        migrations.AddIndex(
+        _again.AddIndex(
             model_name='borrowerdebt',
             index=models.Index(fields=['since'], name='debt_since'),
         ),
-        migrations.AddIndex(
+        _again.AddIndex(
             model_name='borrowerdebt',
             index=models.Index(fields=['changes_on'], name='debt_changes_on'),
         ),
