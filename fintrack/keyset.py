@@ -79,9 +79,7 @@ class Page:
         self.previous = self.cursor(True, self.rows[0]) if self.rows and has_previous else None
         self.next = self.cursor(False, self.rows[-1]) if self.rows and has_next else None
         self.last = self.signer.sign_object([True])
-        if (
-            values and not self.rows
-        ):  # all rows on that side were deleted since
+        if values and not self.rows:  # all rows on that side were deleted since
             if backwards:
                 self.next = self.signer.sign_object([False])
             else:

@@ -48,11 +48,10 @@ class Door(threading.local):
     def watch(self, execute: Callable[..., Any], sql: str, *args: Any) -> Any:
         """Notes the tables that a statement may change, and runs it. A SELECT changes no table."""
         if not sql.startswith("SELECT"):
-            named = [model for model in BookModel.__subclasses__() if model._meta.db_table in sql]
-            if len(named) > 1 and sql.startswith(("INSERT", "UPDATE", "DELETE")):
-                named = [min(named, key=lambda model: sql.index(model._meta.db_table))]  # its target
-            self.written.update(named)
-            self.untold.update(model for model in named if model is not self.telling)
+            named = {model for model in BookModel.__subclasses__() if model._meta.db_table in sql}
+            self.written |= named
+            if self.telling not in named:  # its statements may name other tables, but don't change them
+                self.untold |= named
         return execute(sql, *args)
 
 
@@ -260,7 +259,7 @@ class BookModel(models.Model):
                 return
             super().save(*args, **kwargs)
             given = given_values(self)
-            if "update_fields" not in kwargs and is_exact(self, given):
+            if not args and "update_fields" not in kwargs and is_exact(self, given):
                 after = {given["id"]: given}
             else:
                 after = stored_values(type(self), [self.pk])
