@@ -4,7 +4,6 @@ from array import array
 from collections.abc import Collection, Iterable, Iterator
 from datetime import date, timedelta
 from decimal import Decimal
-from itertools import islice
 from typing import Any, ClassVar, Self
 
 from django.core.exceptions import ValidationError
@@ -16,6 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .book.money import KOPECK, MONEY, ZERO, ComparableMoneySum, MoneySum, WholeKopecks, grouped
+from .book.reading import chunks
 from .book.searching import ids, same
 from .book.summaries import LOCK, Summary, SummaryManager
 from .book.trail import Change, Load, LoadIds, RowsAtFault, Upload  # noqa: F401  # tables of this app
@@ -24,6 +24,8 @@ from .totals import DailyTotal, Registrations, Total  # noqa: F401
 
 # More interest than this many times the body is doubtful; the first real book has up to 13.3 times.
 TIMES_BODY = 20
+
+DEBTS_AT_ONCE = 500  # ids in one query
 
 
 class DatedQuerySet(BookQuerySet):
@@ -423,12 +425,6 @@ class Payment(BookModel):
             yield "payment_date", ValidationError(expected, "too_early")
 
 
-def batches(ids: Iterable[int]) -> Iterator[list[int]]:
-    rest = iter(ids)
-    while batch := list(islice(rest, 500)):
-        yield batch
-
-
 class BorrowerDebt(Summary):
     """What a borrower owes. The list of borrowers is sorted by these figures.
 
@@ -476,7 +472,7 @@ class BorrowerDebt(Summary):
                 cls._base_manager.all().delete()
                 return cls.store(cls.all_borrowers(), timezone.localdate())
             if source is Payment:
-                for credits_paid in batches(keys):
+                for credits_paid in chunks(keys, DEBTS_AT_ONCE):
                     owners = Credit.objects.filter(pk__in=credits_paid).values_list("borrower", flat=True)
                     borrowers.update(owners)
             else:
@@ -485,7 +481,7 @@ class BorrowerDebt(Summary):
 
     @classmethod
     def all_computed(cls) -> Iterator["BorrowerDebt"]:
-        for batch in batches(cls.all_borrowers()):
+        for batch in chunks(cls.all_borrowers(), DEBTS_AT_ONCE):
             yield from cls.of(batch, timezone.localdate())
 
     @classmethod
@@ -502,7 +498,7 @@ class BorrowerDebt(Summary):
 
     @classmethod
     def store(cls, borrowers: Iterable[int], day: date) -> None:
-        for batch in batches(borrowers):
+        for batch in chunks(borrowers, DEBTS_AT_ONCE):
             cls._base_manager.filter(pk__in=batch).delete()
             cls._base_manager.bulk_create(cls.of(batch, day))
 

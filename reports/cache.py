@@ -126,7 +126,8 @@ class Seats:
         """Takes a seat. If all are taken, it waits until one is free, and raises Busy once all are slow."""
         with self.changed:
             while len(self.taken) >= SEATS:
-                left = max(self.taken) + QUICK - time.monotonic()  # a seat may have been taken anew meanwhile
+                # Another thread may have taken a seat since.
+                left = max(self.taken) + QUICK - time.monotonic()
                 if left <= 0:
                     raise Busy
                 self.changed.wait(left)

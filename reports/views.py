@@ -26,7 +26,7 @@ from rest_framework.views import APIView
 
 from fintrack.access import MayReadBook
 from fintrack.api.problems import Busy, Refused, is_retryable, of_api
-from fintrack.api.tags import even_gzip
+from fintrack.api.tags import unpadded_gzip
 
 from .cache import TRIES, Answer, Question, get_or_compute, is_current, stamp_held
 from .downloads import DOWNLOADS, TYPES, csv_download
@@ -59,14 +59,14 @@ class ReportView:
             response, hit = HttpResponse(b64decode(content), headers=headers), True
         else:
             answer = question.answer()
-            response, hit = self.made(request, params, kind, answer), answer.hit
+            response, hit = self.make_response(request, params, kind, answer), answer.hit
             content = b64encode(response.content).decode()
             question.keep(name, json.dumps([dict(response.items()), content]), answer.key)
             tag = tag_of(answer.key, kind)
         sent = get_conditional_response(request, etag=tag, response=response) or response
         return finished(request, sent, tag, hit)
 
-    def made(self, request: Any, params: dict[str, Any], kind: str, answer: Answer) -> HttpResponse:
+    def make_response(self, request: Any, params: dict[str, Any], kind: str, answer: Answer) -> HttpResponse:
         """Makes the response, compressed if the client accepts gzip.
 
         Compression is safe: the response has no secret of its reader.
@@ -77,7 +77,7 @@ class ReportView:
         else:
             file = DOWNLOADS[kind](self.report, answer.rows, params)
             response = HttpResponse(file.getvalue(), headers=dict(file.items()))
-        even_gzip(request, response)
+        unpadded_gzip(request, response)
         return response
 
 
@@ -93,10 +93,10 @@ def finished(request: Any, response: HttpResponseBase, tag: str | None, hit: boo
         response = of_api(request, HTTPStatus.PRECONDITION_FAILED) or response
     elif tag:
         response["ETag"] = f"W/{tag}" if response.has_header("Content-Encoding") else tag
-    return with_manners(response, hit)
+    return with_report_headers(response, hit)
 
 
-def with_manners(response: HttpResponseBase, hit: bool) -> HttpResponseBase:
+def with_report_headers(response: HttpResponseBase, hit: bool) -> HttpResponseBase:
     """Adds the headers that every response with figures has."""
     response["Cache-Control"] = "private, no-cache"
     response["X-Cache"] = "hit" if hit else "miss"
@@ -189,7 +189,7 @@ class ReportPage(ReportView, Page):
         question = Question(self.report, params)
         name = f"page:{get_language()}:{timezone.localdate()}"  # today may be in page_context()
         if text := question.form(name):
-            return with_manners(self.render_page(request, form, pieces=json.loads(text)), hit=True)
+            return with_report_headers(self.render_page(request, form, pieces=json.loads(text)), hit=True)
         answer = question.answer()
         # All figures on a page must come from one state of the book.
         for _try in range(TRIES):
@@ -205,7 +205,7 @@ class ReportPage(ReportView, Page):
         shown = {"rows": answer.rows, "totals": self.report.totals(answer.rows), **beside}
         response = self.render_page(request, form, pieces=pieces, **shown)
         question.keep(name, json.dumps(pieces), answer.key)
-        return with_manners(response, answer.hit)
+        return with_report_headers(response, answer.hit)
 
     def render_page(
         self, request: HttpRequest, form: ReportParams, status: int = 200, **context: Any

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from decimal import Decimal
-from itertools import islice
 from typing import Any
 
 from django.db.models import Count, Min, Model, QuerySet
@@ -14,6 +13,7 @@ from .batches import BATCH_SIZE
 from .files import Faults, Row
 from .loading import Source, TableLoad
 from .money import ZERO
+from .reading import chunks
 from .resources import BookResource
 from .trail import Change, Load
 from .values import Values, stored_values
@@ -79,7 +79,7 @@ class Undoing:
         record.outcome, record.undoes = Load.UNDOING, self.load
         if not self.reasons:
             with table.record.running():
-                for pks in in_batches(self.load.new_ids()):
+                for pks in chunks(self.load.new_ids(), BATCH_SIZE):
                     self.model._default_manager.filter(pk__in=pks).delete()
                 table.run(self.rows_before())
             self.finish(table)
@@ -103,14 +103,14 @@ class Undoing:
         if self.reasons:
             return
         sums = dict.fromkeys(self.load.sums, ZERO)
-        for pks in in_batches(self.load.new_ids()):
+        for pks in chunks(self.load.new_ids(), BATCH_SIZE):
             stored = self.compare_rows(dict.fromkeys(pks), locking)
             for name in sums:
                 sums[name] += sum((row[name] for row in stored.values()), ZERO)
             self.compare_references(pks)
         if not self.reasons and any(sums[name] != Decimal(given) for name, given in self.load.sums.items()):
             self.reasons.append(_("The sums of its new rows differ from the sums in the file."))
-        for changes in in_batches(self.changes()):
+        for changes in chunks(self.changes(), BATCH_SIZE):
             self.compare_rows({change.object_id: change for change in changes}, locking)
 
     def changes(self) -> QuerySet[Change]:
@@ -164,7 +164,7 @@ class Undoing:
     def rows_before(self) -> Iterator[Row]:
         """Yields the changed rows with their old values, like rows of a file; the id is the row number."""
         resource = self.resource()
-        for changes in in_batches(self.changes()):
+        for changes in chunks(self.changes(), BATCH_SIZE):
             items = self.model._default_manager.in_bulk([change.object_id for change in changes])
             for change in changes:
                 item = items[change.object_id]
@@ -185,9 +185,3 @@ def values_of(model: type[Model], change: Change, which: int) -> Values:
     """Returns the values of the changed fields before (0) or after (1) the change."""
     fields: Any = model._meta
     return {name: fields.get_field(name).to_python(pair[which]) for name, pair in change.fields.items()}
-
-
-def in_batches(rows: Iterable[Any]) -> Iterator[list[Any]]:
-    rest = iter(rows)
-    while batch := list(islice(rest, BATCH_SIZE)):
-        yield batch

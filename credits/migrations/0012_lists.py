@@ -11,9 +11,9 @@ from . import _again
 
 
 def fill(apps, schema_editor):
-    """Count the registrations, and give each borrower a debt that holds only on the last day of all.
+    """Counts the registrations, and gives each borrower a debt that holds on no day until 9999-12-31.
 
-    So it is computed after the migrations, by the code that keeps it.
+    So the debts are computed right after the migrations, by the code that updates them (credits/apps.py).
     """
     alias = schema_editor.connection.alias
     borrowers = apps.get_model("credits", "Borrower").objects.using(alias).order_by()

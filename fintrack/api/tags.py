@@ -109,7 +109,7 @@ class GZip(GZipMiddleware):
         return super().process_response(request, response)
 
 
-class EvenGZip(GZip):
+class UnpaddedGZip(GZip):
     """Compresses without random padding: the bytes are the same for all readers.
 
     Use it only for responses without secrets.
@@ -118,4 +118,4 @@ class EvenGZip(GZip):
     max_random_bytes = 0
 
 
-even_gzip = EvenGZip(lambda request: HttpResponse()).process_response
+unpadded_gzip = UnpaddedGZip(lambda request: HttpResponse()).process_response
