@@ -2,6 +2,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.apps import apps as installed
+from django.db import transaction
 from django.db.models.signals import post_migrate
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -12,12 +13,19 @@ class CreditsConfig(AppConfig):
     verbose_name = _("The book and its trail")
 
     def ready(self) -> None:
-        post_migrate.connect(compute_debts, sender=self)
+        post_migrate.connect(compute_new_summaries, sender=self)
 
 
-def compute_debts(apps: Any = installed, **kwargs: Any) -> None:
-    """Computes the debts that the migration of their table marked as not computed yet."""
-    from .models import BorrowerDebt
+def compute_new_summaries(apps: Any = installed, **kwargs: Any) -> None:
+    """Computes the summaries whose tables the migrations have just created."""
+    from .book.summaries import LOCK
+    from .models import BorrowerDebt, Credit, Flaw, Movement, one_at_a_time
 
-    if "borrowerdebt" in apps.all_models["credits"]:  # an earlier migration, as a target, has no such table
+    tables = apps.all_models["credits"]  # an earlier migration, as a target, has not all of them
+    if "borrowerdebt" in tables:
         BorrowerDebt.bring_to(timezone.localdate())
+    if "movement" in tables and Credit.objects.exists() and not Movement.objects.exists():
+        with transaction.atomic():
+            one_at_a_time(LOCK)
+            Movement.recompute({Credit: None})
+            Flaw.recompute({Credit: None})

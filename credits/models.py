@@ -9,17 +9,19 @@ from typing import Any, ClassVar, Self
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models, transaction
-from django.db.models import Count, F, Max, Min, OuterRef, Q, Subquery
+from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, Greatest, Lower, Round
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from .book.days import DaysLater
 from .book.money import KOPECK, MONEY, ZERO, ComparableMoneySum, MoneySum, WholeKopecks, grouped
 from .book.reading import chunks
 from .book.searching import ids, same
 from .book.summaries import LOCK, Summary, SummaryManager
 from .book.trail import Change, Load, LoadIds, RowsAtFault, Upload  # noqa: F401  # tables of this app
 from .book.writing import BookModel, BookQuerySet, Lock, one_at_a_time  # noqa: F401
+from .movements import BUCKETS, LATE, Flaw, History, Movement  # noqa: F401
 from .totals import DailyTotal, Registrations, Total  # noqa: F401
 
 # More interest than this many times the body is doubtful; the first real book has up to 13.3 times.
@@ -174,6 +176,22 @@ class CreditQuerySet(DatedQuerySet):
         if Credit.OPEN in wanted:
             wanted -= {Credit.IN_TERM, Credit.OVERDUE}
         return self.filter(Q(*(kinds[state] for state in sorted(wanted)), _connector=Q.OR))
+
+    def with_history(self) -> Self:
+        """Annotates each credit with history, the borrower's on the day of its issuance."""
+        issued = OuterRef("issuance_date")
+        earlier = Credit.objects.filter(borrower=OuterRef("borrower"), issuance_date__lt=issued).order_by()
+        deadline = DaysLater("return_date", LATE)
+        late = earlier.alias(deadline=deadline).filter(
+            Q(actual_return_date__isnull=True) | Q(actual_return_date__gt=F("deadline")),
+            deadline__lte=issued,
+        )
+        kind = Case(
+            When(Exists(late), then=Value(History.LATE_BEFORE)),
+            When(Exists(earlier), then=Value(History.RETURNING)),
+            default=Value(History.NEW),
+        )
+        return self.annotate(history=kind)
 
     def overpaid(self) -> Self:
         """Returns the credits whose payments for the body exceed the body."""
@@ -526,3 +544,48 @@ class BorrowerDebt(Summary):
                     debt.outstanding += max(credit.body - total, ZERO)
                     debt.oldest_due = min(debt.oldest_due, credit.return_date)
         return list(debts.values())
+
+
+class RateQuerySet(BookQuerySet):
+    def percents(self) -> dict[str, Decimal | None]:
+        """Returns {name: percent} of all rates."""
+        return dict(self.values_list("name", "percent"))
+
+
+class Rate(BookModel):
+    """A percentage that staff set: of provisions for each bucket of days past due, and a limit for interest.
+
+    The migrations create all rates. Those of provisions are an example, not a regulator's.
+    """
+
+    DAILY_INTEREST = "daily interest"
+    NAMES = (*(bucket.name for bucket in BUCKETS), DAILY_INTEREST)
+
+    name = models.CharField(_("for"), max_length=20, unique=True, choices=[(name, name) for name in NAMES])
+    percent = models.DecimalField(
+        _("percent"),
+        max_digits=5,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(ZERO)],
+        help_text=_(
+            "Of the outstanding principal of the bucket, from 0 to 100. For daily interest: the book's check "
+            "reports credits with more interest than this percent of the body a day; empty: it checks none."
+        ),
+    )
+
+    objects = RateQuerySet.as_manager()
+
+    class Meta(BookModel.Meta):
+        verbose_name = _("rate")
+        verbose_name_plural = _("rates")
+        constraints = [models.CheckConstraint(condition=Q(percent__gte=0), name="rate_not_negative")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def faults(self) -> Iterator[tuple[str, Any]]:
+        yield from super().faults()
+        if self.name != self.DAILY_INTEREST and not (self.percent is not None and self.percent <= 100):
+            yield "percent", _("Expected a percentage from 0 to 100.")

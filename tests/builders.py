@@ -8,11 +8,22 @@ from typing import Any
 
 from django.contrib.auth.models import Group, User
 
-from credits.models import Borrower, Credit, Dictionary, Payment
+from credits.models import Borrower, Credit, Dictionary, Payment, Rate
 from plans.models import Plan
 from reports.models import DataStamp
 
 NUMBERS = count(1)
+
+# The rates that the migrations create.
+RATES = {
+    "current": 0,
+    "1 to 30": 0,
+    "31 to 60": 0,
+    "61 to 90": 35,
+    "91 to 180": 60,
+    "181 to 360": 80,
+    "over 360": 100,
+}
 
 NAMES = {1: "тіло", 2: "відсотки", 3: "видача", 4: "збір"}
 
@@ -22,6 +33,8 @@ def migrated() -> None:
     DataStamp.objects.get_or_create(defaults={"value": "first"})
     for pk, name in NAMES.items():
         Dictionary.objects.update_or_create(pk=pk, defaults={"name": name})
+    for name in Rate.NAMES:
+        Rate.objects.update_or_create(name=name, defaults={"percent": RATES.get(name)})
 
 
 def account(role: str = "", **fields: Any) -> User:

@@ -42,6 +42,7 @@ VIEW = {
     "credits.view_credit",
     "credits.view_dictionary",
     "credits.view_payment",
+    "credits.view_rate",
     "plans.view_plan",
 }
 EDIT = VIEW | {
@@ -49,10 +50,12 @@ EDIT = VIEW | {
     "credits.add_credit",
     "credits.add_dictionary",
     "credits.add_payment",
+    "credits.add_rate",
     "credits.change_borrower",
     "credits.change_credit",
     "credits.change_dictionary",
     "credits.change_payment",
+    "credits.change_rate",
     "plans.add_plan",
     "plans.change_plan",
     "plans.delete_plan",
@@ -62,6 +65,7 @@ ADMINISTER = EDIT | {
     "credits.delete_credit",
     "credits.delete_dictionary",
     "credits.delete_payment",
+    "credits.delete_rate",
     "auth.view_user",
     "auth.add_user",
     "auth.change_user",

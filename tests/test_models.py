@@ -12,7 +12,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import CheckConstraint, ProtectedError
 from django.test.utils import CaptureQueriesContext
 
-from credits.models import Borrower, Credit, Dictionary, Payment
+from credits.models import Borrower, Credit, Dictionary, History, Payment, Rate
 from plans.models import Plan
 
 from . import builders
@@ -41,6 +41,10 @@ def plan(**fields):
     return Plan(
         **{"period": date(2021, 6, 1), "category_id": Dictionary.ISSUANCE, "sum": Decimal(0)} | fields
     )
+
+
+def rate(**fields):
+    return Rate(**{"name": "another", "percent": Decimal(0)} | fields)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +152,7 @@ CHECKS = [
     ("plan_period_is_first_of_month", plan, {"period": date(2021, 6, 30)}),
     ("plan_sum_not_negative", plan, {"sum": Decimal("-0.01")}),
     ("plan_for_issuance_or_collection", plan, {"category_id": Dictionary.BODY}),
+    ("rate_not_negative", rate, {"percent": Decimal("-0.01")}),
 ]
 UNIQUE = {"borrower_login_unique", "plan_one_per_month_and_category"}
 
@@ -160,7 +165,7 @@ def test_every_constraint_of_the_book_is_tested_here():
     assert {c.name for c in constraints} - checks == UNIQUE
 
 
-@pytest.mark.parametrize("build", [credit, payment, plan])
+@pytest.mark.parametrize("build", [credit, payment, plan, rate])
 def test_the_database_accepts_minimal_values(build):
     build().save()
 
@@ -475,3 +480,40 @@ def test_a_payment_of_no_credit_is_refused():
     with pytest.raises(ValidationError) as error:
         payment(credit_id=None).full_clean()
     assert set(error.value.message_dict) == {"credit"}
+
+
+def test_the_history_of_a_credit_is_its_borrowers_on_the_day_of_issuance():
+    """The first credit is due on 15 June 2021, so it is late before 16 July: 15 June + 30 days is 15 July."""
+    anna = builders.borrower()
+    first = builders.credit("2021-06-01", borrower=anna)
+    same_day = builders.credit("2021-06-01", borrower=anna)
+    on_time = builders.credit("2021-07-14", borrower=anna)
+    late = builders.credit("2021-07-15", borrower=anna)
+    other = builders.credit("2021-07-15")
+    found = {row.pk: row.history for row in Credit.objects.with_history()}
+    assert found == {
+        first.pk: History.NEW,
+        same_day.pk: History.NEW,
+        on_time.pk: History.RETURNING,
+        late.pk: History.LATE_BEFORE,
+        other.pk: History.NEW,
+    }
+
+
+@pytest.mark.parametrize(
+    ("returned", "history"), [("2021-07-15", History.RETURNING), ("2021-07-16", History.LATE_BEFORE)]
+)
+def test_a_credit_returned_thirty_days_after_it_was_due_is_not_late_before(returned, history):
+    anna = builders.borrower()
+    builders.credit("2021-06-01", borrower=anna, actual_return_date=date.fromisoformat(returned))
+    later = builders.credit("2021-08-01", borrower=anna)
+    assert Credit.objects.with_history().get(pk=later.pk).history == history
+
+
+def test_rates_of_provisions_must_be_percentages():
+    for percent in (None, Decimal("100.01")):
+        with pytest.raises(ValidationError) as error:
+            Rate(name="31 to 60", percent=percent).clean()
+        assert error.value.message_dict == {"percent": ["Expected a percentage from 0 to 100."]}
+    Rate(name=Rate.DAILY_INTEREST, percent=None).clean()
+    Rate(name=Rate.DAILY_INTEREST, percent=Decimal("100.01")).clean()

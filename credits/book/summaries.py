@@ -8,6 +8,7 @@ from it, so if a total is wrong, the next write to its key corrects it.
 
 from collections.abc import Collection, Iterable, Iterator
 from datetime import date
+from operator import attrgetter
 from typing import Any, ClassVar
 
 from django.apps import apps
@@ -35,7 +36,7 @@ class SummaryManager(models.Manager[Any]):
 class Summary(models.Model):
     """A table of totals.
 
-    sources: {a model's label: its columns that the totals depend on}. The first column is the key.
+    sources: {a model's label: its columns that the totals depend on}.
     """
 
     sources: ClassVar[dict[str, tuple[str, ...]]]
@@ -43,6 +44,11 @@ class Summary(models.Model):
     class Meta:
         abstract = True
         default_permissions = ()
+
+    @classmethod
+    def key(cls, source: Any, values: Any) -> Any:
+        """Returns the key of the totals that a row of the source is part of, from the columns' values."""
+        return values[0]
 
     @classmethod
     def computed(cls, source: Any, keys: Collection[Any] | None) -> Iterator[Any]:
@@ -99,14 +105,17 @@ def touch_changed(sender: Any, rows: list[ChangedRow] | None, **kwargs: Any) -> 
         for _pk, before, after in rows:
             old, new = ([row[name] for name in columns] if row else None for row in (before, after))
             if old != new:
-                keys |= {values[0] for values in (old, new) if values}
+                keys |= {summary.key(sender, values) for values in (old, new) if values}
         touch(summary, sender, keys)
 
 
 @receiver(rows_loaded)
 def touch_loaded(sender: Any, rows: list[Any], **kwargs: Any) -> None:
-    for summary, (key, *_others) in summaries_of(sender):
-        touch(summary, sender, {getattr(row, key) for row in rows})
+    for summary, columns in summaries_of(sender):
+        values_of = (
+            attrgetter(*columns) if len(columns) > 1 else lambda row, name=columns[0]: [getattr(row, name)]
+        )
+        touch(summary, sender, {summary.key(sender, values_of(row)) for row in rows})
 
 
 @receiver(book_written)

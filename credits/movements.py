@@ -1,0 +1,345 @@
+"""Stored movements of credits by day. Reports on the health of the book add them up, as of any day."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from operator import add
+from typing import Any, ClassVar, NamedTuple, Self
+
+from django.apps import apps
+from django.db import models
+from django.db.models import Case, Sum, Value, When
+from django.db.models.functions import Left
+from django.utils.translation import gettext_lazy as _
+
+from .book.days import days_before
+from .book.money import KOPECK, ZERO, WholeKopecks
+from .book.reading import chunks
+from .book.summaries import Summary, SummaryManager
+
+IDS_AT_ONCE = 500  # in one query
+DAYS_AT_ONCE = 20  # due days whose payments are read in one query
+LATE = 30  # days past due after which an earlier credit counts as late
+BODY = 1  # the id in the dictionary
+
+
+class Bucket(NamedTuple):
+    """A range of days past due, both ends included. most is None for the last bucket."""
+
+    name: str
+    least: int
+    most: int | None
+
+    def due_between(self, day: date) -> tuple[date | None, date | None]:
+        """Returns the first and last due day of the credits in this bucket on the day. None is no bound."""
+        first = None if self.most is None else days_before(day, self.most)
+        return first, days_before(day, self.least) if self.least else None
+
+
+BUCKETS = [
+    Bucket("current", 0, 0),
+    Bucket("1 to 30", 1, 30),
+    Bucket("31 to 60", 31, 60),
+    Bucket("61 to 90", 61, 90),
+    Bucket("91 to 180", 91, 180),
+    Bucket("181 to 360", 181, 360),
+    Bucket("over 360", 361, None),
+]
+
+
+class History(models.IntegerChoices):
+    """What a credit's borrower did before the day of its issuance. The names are those of the API."""
+
+    NEW = 1, _("new")  # no credit was issued on an earlier day
+    RETURNING = 2, _("returning")
+    LATE_BEFORE = 3, _("returning, late before")  # an earlier credit was then unreturned 30 days after due
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The number of open credits, and their outstanding principal."""
+
+    credits: int = 0
+    outstanding: Decimal = ZERO
+
+    def __add__(self, other: "Standing") -> "Standing":
+        return Standing(self.credits + other.credits, self.outstanding + other.outstanding)
+
+
+class MovementQuerySet(models.QuerySet[Any]):
+    def until(self, day: date) -> Self:
+        """Returns the movements by the day, of credits issued by the day."""
+        return self.filter(day__lte=day, issued_on__lte=day)
+
+    def by_bucket(self, day: date) -> Self:
+        """Annotates each movement with the number of its credits' bucket on the day."""
+        within = [
+            When(due_on__gte=days_before(day, bucket.most), then=Value(number))
+            for number, bucket in enumerate(BUCKETS)
+            if bucket.most is not None
+        ]
+        last = Value(len(BUCKETS) - 1)
+        return self.annotate(bucket=Case(*within, default=last, output_field=models.SmallIntegerField()))
+
+    def ageing(self, day: date) -> list[Standing]:
+        """Returns the standing of each bucket at the end of the day, in the order of BUCKETS."""
+        rows = self.until(day).by_bucket(day).order_by().values_list("bucket")
+        found = {
+            number: Standing(opened - closed, outstanding)
+            for number, opened, closed, outstanding in rows.annotate(
+                Sum("opened"), Sum("closed"), Sum("outstanding")
+            )
+        }
+        return [found.get(number, Standing()) for number in range(len(BUCKETS))]
+
+    def ageings(self, days: list[date]) -> list[list[Standing]]:
+        """Returns ageing() of each of these month ends, which must be in order, from one query."""
+        if not days:
+            return []
+        rows = self.until(days[-1]).annotate(month=Left("day", 7)).order_by("month")
+        sums = rows.values_list("month", "due_on").annotate(Sum("opened"), Sum("closed"), Sum("outstanding"))
+        of_months: dict[str, list[tuple[date, Standing]]] = defaultdict(list)
+        for month, due, opened, closed, outstanding in sums:
+            of_months[month].append((due, Standing(opened - closed, outstanding)))
+        months = iter(sorted(of_months))
+        month = next(months, None)
+        by_due: dict[date, Standing] = {}
+        ageings = []
+        for day in days:
+            while month and month <= f"{day:%Y-%m}":
+                for due, change in of_months[month]:
+                    by_due[due] = by_due.get(due, Standing()) + change
+                month = next(months, None)
+            by_due = {due: standing for due, standing in by_due.items() if standing != Standing()}
+            ageings.append(in_buckets(by_due, day))
+        return ageings
+
+
+def in_buckets(by_due: dict[date, Standing], day: date) -> list[Standing]:
+    """Adds up the standings of due days in the buckets of the day."""
+    found = [Standing()] * len(BUCKETS)
+    limits = [days_before(day, bucket.most) for bucket in BUCKETS if bucket.most is not None]
+    for due, standing in by_due.items():
+        number = next((number for number, limit in enumerate(limits) if due >= limit), len(limits))
+        found[number] += standing
+    return found
+
+
+class Movement(Summary):
+    """What happened on one day to the credits issued on one day and due on one day, by their history.
+
+    The sums over the days to D are the figures at D. A credit is open, and owes its body, from the day of its
+    issuance to the day before its return.
+    """
+
+    pk = models.CompositePrimaryKey("due_on", "issued_on", "history", "day")
+    due_on = models.DateField()
+    issued_on = models.DateField()
+    history = models.PositiveSmallIntegerField(choices=History)
+    day = models.DateField()
+    days_late = models.IntegerField()  # from due_on to day; negative before it
+    opened = models.PositiveIntegerField()  # credits issued
+    closed = models.PositiveIntegerField()  # credits returned
+    issued = WholeKopecks(max_digits=20, decimal_places=2)
+    outstanding = WholeKopecks(max_digits=20, decimal_places=2)  # the change of the outstanding principal
+    body_paid = WholeKopecks(max_digits=20, decimal_places=2)
+    interest_paid = WholeKopecks(max_digits=20, decimal_places=2)
+    # The change of the interest left. Interest is known only as it is now, so only the sum of all days means
+    # something.
+    interest_left = WholeKopecks(max_digits=20, decimal_places=2)
+    # The principal that the credits returned on the day owed at the end of the month before.
+    carried = WholeKopecks(max_digits=20, decimal_places=2)
+
+    sources: ClassVar = {
+        "credits.credit": (
+            "return_date",
+            "borrower_id",
+            "issuance_date",
+            "actual_return_date",
+            "body",
+            "percent",
+        ),
+        "credits.payment": ("credit_id", "type_id", "payment_date", "sum"),
+    }
+    objects = SummaryManager.from_queryset(MovementQuerySet)()
+
+    class Meta(Summary.Meta):
+        db_table = "book_movement"
+
+    def __str__(self) -> str:
+        return f"{self.day} of {self.issued_on}–{self.due_on}"
+
+    @classmethod
+    def key(cls, source: Any, values: Any) -> Any:
+        """Returns, for a credit, its borrower too: the borrower's other credits have another history then."""
+        return tuple(values[:2]) if source._meta.label_lower == "credits.credit" else values[0]
+
+    @classmethod
+    def recompute(cls, touched: dict[Any, Collection[Any] | None]) -> None:
+        if None in touched.values():
+            cls._base_manager.all().delete()
+            return cls.store(cls.due_days())
+        due_days: set[date] = set()
+        for source, keys in touched.items():
+            if source._meta.label_lower == "credits.credit":
+                due_days.update(due for due, _borrower in keys or ())
+                of, keys = "borrower", {borrower for _due, borrower in keys or ()}
+            else:
+                of = "pk"
+            for some in chunks(keys or (), IDS_AT_ONCE):
+                due_days.update(
+                    rows_of("Credit").filter(**{f"{of}__in": some}).values_list("return_date", flat=True)
+                )
+        for some in chunks(due_days, IDS_AT_ONCE):
+            cls._base_manager.filter(due_on__in=some).delete()
+        return cls.store(sorted(due_days))
+
+    @classmethod
+    def all_computed(cls) -> Iterator["Movement"]:
+        for some in chunks(cls.due_days(), DAYS_AT_ONCE):
+            yield from cls.of(some)
+
+    @classmethod
+    def due_days(cls) -> list[date]:
+        days = rows_of("Credit").order_by("return_date").values_list("return_date", flat=True)
+        return list(days.distinct())
+
+    @classmethod
+    def store(cls, due_days: Iterable[date]) -> None:
+        for some in chunks(due_days, DAYS_AT_ONCE):
+            cls._base_manager.bulk_create(cls.of(some), batch_size=2000)
+
+    @classmethod
+    def of(cls, due_days: list[date]) -> list["Movement"]:
+        """Computes the movements of the credits due on these days."""
+        paid: dict[int, list[tuple[date, int, Decimal]]] = defaultdict(list)
+        payments = rows_of("Payment").filter(credit__return_date__in=due_days).order_by()
+        for credit, *payment in payments.values_list("credit_id", "payment_date", "type_id", "sum"):
+            paid[credit].append(tuple(payment))
+        found: dict[tuple[date, date, int, date], list[Any]] = {}
+        of_credits = rows_of("Credit").filter(return_date__in=due_days).with_history().order_by()
+        for pk, due, history, issued, returned, body, interest in of_credits.values_list(
+            "pk", "return_date", "history", "issuance_date", "actual_return_date", "body", "percent"
+        ):
+            for day, changes in movements_of(issued, returned, body, interest, paid.get(pk, [])):
+                key = (due, issued, history, day)
+                sums = found.get(key)
+                found[key] = list(map(add, sums, changes)) if sums else changes
+        columns = [field.attname for field in cls._meta.concrete_fields]
+        return [
+            cls(**dict(zip(columns, (*key, (key[3] - key[0]).days, *sums), strict=True)))
+            for key, sums in found.items()
+        ]
+
+
+def rows_of(name: str) -> Any:
+    """Returns the rows of a table of the book. Its module needs this one, so it can't be imported here."""
+    return apps.get_model("credits", name)._base_manager.all()
+
+
+def movements_of(
+    issued: date,
+    returned: date | None,
+    body: Decimal,
+    interest: Decimal,
+    payments: list[tuple[date, int, Decimal]],
+) -> Iterator[tuple[date, list[Any]]]:
+    """Yields (day, [opened, closed, …, carried]) for each day on which the credit moved, in order."""
+    paid: dict[date, list[Decimal]] = {issued: [ZERO, ZERO]}
+    if returned:
+        paid[returned] = [ZERO, ZERO]
+    for day, kind, amount in payments:
+        paid.setdefault(day, [ZERO, ZERO])[kind != BODY] += amount
+    owed = interest_owed = carried = body_paid = interest_paid = ZERO
+    month = (0, 0)
+    for day in sorted(paid):
+        if month != (day.year, day.month):
+            month, carried = (day.year, day.month), owed
+        for_body, for_interest = paid[day]
+        body_paid += for_body
+        interest_paid += for_interest
+        is_open = issued <= day and not (returned and returned <= day)
+        now = max(body - body_paid, ZERO) if is_open else ZERO
+        interest_now = max(interest - interest_paid, ZERO) if is_open else ZERO
+        yield (
+            day,
+            [
+                int(day == issued),
+                int(day == returned),
+                body if day == issued else ZERO,
+                now - owed,
+                for_body,
+                for_interest,
+                interest_now - interest_owed,
+                carried if day == returned else ZERO,
+            ],
+        )
+        owed, interest_owed = now, interest_now
+
+
+class Flaw(Summary):
+    """A credit whose rows contradict each other, or that nobody pays."""
+
+    class Kind(models.IntegerChoices):
+        """The names are those of the API."""
+
+        PAID_BEFORE_ISSUANCE = 1, _("paid before issuance")
+        BODY_OVERPAID = 2, _("body overpaid")
+        INTEREST_OVERPAID = 3, _("interest overpaid")
+        CLOSED_UNPAID = 4, _("closed, but unpaid")  # by more than a kopeck
+        OPEN_PAID = 5, _("open, but paid in full")
+        NEVER_PAID = 6, _("open, without a payment")
+
+    pk = models.CompositePrimaryKey("kind", "credit_id")
+    kind = models.PositiveSmallIntegerField(choices=Kind)
+    credit_id = models.BigIntegerField()
+
+    sources: ClassVar = {
+        "credits.credit": ("id", "issuance_date", "actual_return_date", "body", "percent"),
+        "credits.payment": ("credit_id", "type_id", "payment_date", "sum"),
+    }
+    objects = SummaryManager()
+
+    class Meta(Summary.Meta):
+        db_table = "book_flaw"
+        indexes = [models.Index(fields=["credit_id"], name="flaw_of_credit")]
+
+    def __str__(self) -> str:
+        return f"{self.credit_id}: {self.get_kind_display()}"
+
+    @classmethod
+    def recompute(cls, touched: dict[Any, Collection[Any] | None]) -> None:
+        if None in touched.values():
+            cls._base_manager.all().delete()
+            for some in chunks(cls.all_computed(), 2000):
+                cls._base_manager.bulk_create(some)
+            return
+        for some in chunks(set().union(*filter(None, touched.values())), IDS_AT_ONCE):
+            cls._base_manager.filter(credit_id__in=some).delete()
+            cls._base_manager.bulk_create(cls.of(rows_of("Credit").filter(pk__in=some)))
+
+    @classmethod
+    def all_computed(cls) -> Iterator["Flaw"]:
+        ids = rows_of("Credit").order_by("pk").values_list("pk", flat=True).iterator()
+        for some in chunks(ids, IDS_AT_ONCE):
+            yield from cls.of(rows_of("Credit").filter(pk__in=some))
+
+    @classmethod
+    def of(cls, found: Any) -> Iterator["Flaw"]:
+        """Computes the flaws of these credits."""
+        kinds = cls.Kind
+        for credit in found.with_payments().annotate(first_paid=models.Min("payments__payment_date")):
+            body_left = credit.body - credit.body_payments
+            interest_left = credit.percent - credit.percent_payments
+            left = max(body_left, ZERO) + max(interest_left, ZERO)
+            has = {
+                kinds.PAID_BEFORE_ISSUANCE: credit.first_paid and credit.first_paid < credit.issuance_date,
+                kinds.BODY_OVERPAID: body_left < 0,
+                kinds.INTEREST_OVERPAID: interest_left < 0,
+                kinds.CLOSED_UNPAID: credit.is_closed and max(body_left, interest_left) > KOPECK,
+                kinds.OPEN_PAID: not credit.is_closed and left == 0 and credit.first_paid,
+                kinds.NEVER_PAID: not credit.is_closed and not credit.first_paid,
+            }
+            yield from (cls(kind=kind, credit_id=credit.pk) for kind, is_so in has.items() if is_so)
