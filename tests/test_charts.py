@@ -8,7 +8,9 @@ from decimal import Decimal
 import pytest
 from django.template import Context, Template
 
-from reports.templatetags.charts import LABELS, labelled, scale, short
+from reports.templatetags.charts import LABELS, MARKS, Across, Curve, labelled, scale, short, spaced
+
+from .test_heat import STYLES, contrast, palette
 
 
 @dataclass
@@ -20,6 +22,20 @@ class Row:
 
 def drawn(tag: str, rows: list[Row]) -> str:
     return Template("{% load charts %}" + tag).render(Context({"rows": rows, "until": date(2021, 6, 2)}))
+
+
+def drawn_curves(labels: list[str], *series: Curve, title: str = "Ageing", options: str = "") -> str:
+    tag = f'{{% load charts %}}{{% curves labels series title "ageing" {options} %}}'
+    return Template(tag).render(Context({"labels": labels, "series": series, "title": title}))
+
+
+def curve(name: str, *values: str | None) -> Curve:
+    return Curve(name, [None if value is None else Decimal(value) for value in values])
+
+
+def lines_of(svg: str) -> list[str]:
+    """Returns the lines of a chart of curves, without those of its legend."""
+    return re.findall(r'class="curve" points="([^"]+)"', svg[svg.index("</figcaption>") :])
 
 
 @pytest.mark.parametrize(
@@ -86,9 +102,152 @@ def test_a_chart_without_amounts_is_an_empty_grid(tag):
     assert "<svg" in svg
 
 
+def test_each_series_has_its_line_stroke_and_end_mark():
+    labels = ["2021-05", "2021-06", "2021-07"]
+    svg = drawn_curves(labels, curve("current", "100", "50", "0"), curve("late", "0", "25", "100"))
+    # 100 is at 10 and 0 at 184. Half a label, 42, fits at the right.
+    assert lines_of(svg) == ["52.0,10.0 305.0,97.0 558.0,184.0", "52.0,184.0 305.0,140.5 558.0,10.0"]
+    assert re.findall(r'class="(series-\d)">\s*<polyline', svg[svg.index("</figcaption>") :]) == [
+        "series-1",
+        "series-2",
+    ]
+    assert re.findall(r'<path class="mark" d="([^"]+)"', svg) == [
+        f"M46,6{MARKS[0]}",
+        f"M46,6{MARKS[1]}",
+        f"M558.0,184.0{MARKS[0]}",
+        f"M558.0,10.0{MARKS[1]}",
+    ]
+    assert re.findall(r'class="stroke (series-\d)".*?</svg>([^<]+)</span>', svg) == [
+        ("series-1", "current"),
+        ("series-2", "late"),
+    ]
+
+
+def test_a_missing_value_splits_the_line():
+    labels = ["0", "1", "2", "3", "4", "5"]
+    svg = drawn_curves(labels, curve("2021-01", "100", "50", None, "25", "0", None))
+    assert lines_of(svg) == ["52.0,10.0 158.8,97.0", "372.4,140.5 479.2,184.0"]
+    assert f'd="M479.2,184.0{MARKS[0]}"' in svg
+    assert 'class="dot"' not in svg
+
+
+def test_a_lone_value_is_a_dot_and_at_the_end_a_mark():
+    svg = drawn_curves(["0", "1", "2"], curve("2021-01", "100", None, "50"))
+    assert lines_of(svg) == []
+    assert re.findall(r'class="dot" cx="([\d.]+)" cy="([\d.]+)"', svg) == [("52.0", "10.0")]
+    assert f'd="M586.0,97.0{MARKS[0]}"' in svg
+
+
+def test_a_series_may_be_shorter_than_the_axis_or_have_no_value():
+    svg = drawn_curves(
+        ["0", "1", "2"], curve("2021-01", "100", "50"), curve("2021-02"), curve("2021-03", None)
+    )
+    assert lines_of(svg) == ["52.0,10.0 319.0,97.0"]
+    assert svg.count('class="key series-key"') == 3
+    assert svg.count('<path class="mark"') == 4
+
+
+def test_each_point_shows_its_series_label_and_value():
+    labels = ["2021-05", "2021-06"]
+    money = drawn_curves(labels, curve("1–30 days", "1234567.5", None), curve("<late>", "0", "2"))
+    assert re.findall(r'class="point" [^>]*><title>([^<]+)</title>', money) == [
+        "1–30 days, 2021-05: 1\u00a0234\u00a0567.50",
+        "&lt;late&gt;, 2021-05: 0.00",
+        "&lt;late&gt;, 2021-06: 2.00",
+    ]
+    share = drawn_curves(labels, curve("PAR30", "77.55", "100"), options="percent=True")
+    titles = ["PAR30, 2021-05: 77.55\u202f%", "PAR30, 2021-06: 100.00\u202f%"]
+    assert re.findall(r'class="point" [^>]*><title>([^<]+)</title>', share) == titles
+    assert re.findall(r'class="near" [^>]*><title>([^<]+)</title>', share) == titles
+
+
+@pytest.mark.parametrize(
+    ("greatest", "options", "texts"),
+    [
+        ("2000", "", ["0", "500", "1k", "1.5k", "2k"]),
+        ("77.55", "percent=True", ["0\u202f%", "20\u202f%", "40\u202f%", "60\u202f%", "80\u202f%"]),
+    ],
+)
+def test_the_axis_has_amounts_or_percentages(greatest, options, texts):
+    svg = drawn_curves(["0", "1"], curve("2021-01", "40", greatest), options=options)
+    assert re.findall(r'class="amount"[^>]*>([^<]+)<', svg) == texts
+
+
+def test_wide_labels_of_the_axis_move_the_lines_to_the_right():
+    svg = drawn_curves(["0", "1"], curve("2021-01", "100", "0"), options="percent=True")
+    assert lines_of(svg) == ["66.0,10.0 586.0,184.0"]
+    assert '<line class="grid" x1="66" x2="586" y1="184.0" y2="184.0">' in svg
+    assert '<text class="amount" x="66"' in svg
+
+
+@pytest.mark.parametrize(
+    ("labels", "left"),
+    [
+        ([f"2021-{month:02}" for month in range(1, 5)], ["2021-01", "2021-02", "2021-03", "2021-04"]),
+        ([f"2021-{month:02}" for month in range(1, 13)], ["2021-01", "2021-04", "2021-07", "2021-10"]),
+        (
+            [f"{year}-{month:02}" for year in (2021, 2022) for month in range(1, 13)],
+            ["2021-01", "2021-07", "2022-01", "2022-07"],
+        ),
+        ([str(age) for age in range(13)], [str(age) for age in range(13)]),
+        ([str(age) for age in range(25)], [str(age) for age in range(0, 25, 2)]),
+        ([f"{n:07}" for n in range(200)], ["0000000", "0000038", "0000076", "0000114", "0000152", "0000190"]),
+        (["2021-01"], ["2021-01"]),
+        ([], []),
+    ],
+)
+def test_labels_of_any_length_are_thinned_until_they_fit(labels, left):
+    across = Across(52, 558, len(labels))
+    assert [text for text in spaced(labels, across) if text] == left
+
+
+def test_a_chart_of_curves_has_a_title_and_a_description():
+    svg = drawn_curves(["0"], curve("2021-01", "5"), title="Recovered & collected")
+    assert '<svg viewBox="0 0 600 214" role="img" aria-labelledby="ageing-title ageing-desc">' in svg
+    assert '<title id="ageing-title">Recovered &amp; collected</title>' in svg
+    assert '<desc id="ageing-desc">A line for each key; the table has the figures.</desc>' in svg
+
+
+def test_curves_without_values_are_an_empty_grid():
+    assert lines_of(drawn_curves([])) == []
+    assert lines_of(drawn_curves(["0", "1"], curve("2021-01", None, None), curve("2021-02", "0"))) == []
+
+
+def test_eight_series_differ_in_dashes_and_marks_and_a_ninth_is_like_the_first():
+    svg = drawn_curves(["0", "1"], *(curve(str(number), "1", "2") for number in range(9)))
+    numbers = [int(number) for number in re.findall(r'class="stroke series-(\d)"', svg)]
+    assert numbers == [1, 2, 3, 4, 5, 6, 7, 8, 1]
+    assert len(set(MARKS)) == 8
+    dashes = re.findall(r"\.series-(\d) { [^}]*--dashes: ([\d ]+);", STYLES)
+    assert [number for number, pattern in dashes] == ["2", "3", "4", "5", "6", "7", "8"]
+    assert len({pattern for number, pattern in dashes}) == 7
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("number", range(1, 9))
+def test_each_series_stands_out_from_its_card(number, scheme):
+    colours = palette(scheme)
+    assert contrast(colours[f"series-{number}"], colours["card"]) >= 3
+
+
+def test_a_sparkline_can_do_without_a_plan():
+    rows = [Row("", Decimal(999), Decimal(amount)) for amount in (50, 100, 0)]
+    svg = drawn('{% sparkline rows None "actual" "Outstanding" %}', rows)
+    assert re.findall(r'points="([^"]*)"', svg) == ["", "4.0,28.0 120.0,4.0 236.0,52.0"]
+    assert '<circle class="end" cx="236.0" cy="52.0" r="3">' in svg
+
+
+def test_a_sparkline_leaves_missing_values_out():
+    rows = [Row("", Decimal(0), amount) for amount in (None, Decimal(50), Decimal(100), None)]
+    svg = drawn('{% sparkline rows None "actual" "PAR30" count=5 %}', rows)
+    assert re.findall(r'points="([^"]*)"', svg) == ["", "62.0,28.0 120.0,4.0"]
+    assert '<circle class="end" cx="120.0" cy="4.0" r="3">' in svg
+
+
 def test_a_chart_has_no_inline_style_or_script():
     rows = [Row("2021-01", Decimal(1), Decimal(1))]
     svg = drawn('{% bars rows "label" "plan" "actual" "title" "x" %}', rows)
     svg += drawn('{% sparkline rows "plan" "actual" "title" %}', rows)
+    svg += drawn_curves(["0", "1"], curve("2021-01", "1", "2"), options="percent=True")
     assert "style=" not in svg
     assert "<script" not in svg

@@ -1,12 +1,15 @@
 """Charts: SVG drawn from a report's rows, beside the table with the same figures.
 
-Each tag takes the names of the columns to draw. The style sheet sets colours and strokes. Plans and actuals
-also differ in shape, for colour-blind readers.
+Each tag takes the names of the columns to draw, or named series. The style sheet sets colours and strokes.
+What is drawn together also differs in shape, for colour-blind readers.
 """
 
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_CEILING, Decimal
+from itertools import groupby
 from typing import Any
 
 from django import template
@@ -14,6 +17,7 @@ from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
 
 from .figures import money
+from .figures import percent as percentage
 
 register = template.Library()
 
@@ -22,6 +26,20 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 14, 10, 30
 STEPS = (Decimal(1), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10))
 LABELS = 16  # maximum on the horizontal axis
 WIDEST = 72  # maximum width of a row in a bar chart
+GLYPH = 12  # width of a character on a phone, where the style sheet enlarges the text
+EVERY = (1, 2, 3, 6, 12)  # distances between labels, which are often months or ages in months
+# The mark at the end of each series, as a path from its centre: disc, square, diamond, triangles up and down,
+# plus, cross, hourglass.
+MARKS = (
+    "m-4,0a4,4 0 1 0 8,0a4,4 0 1 0 -8,0z",
+    "m-3.5,-3.5h7v7h-7z",
+    "m0,-5l5,5l-5,5l-5,-5z",
+    "m0,-5l5,9h-10z",
+    "m0,5l5,-9h-10z",
+    "m-5,0h10m-5,-5v10",
+    "m-4,-4l8,8m0,-8l-8,8",
+    "m-4,-4h8l-8,8h8z",
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +53,39 @@ class Scale:
 
     def y(self, amount: Decimal) -> float:
         return round(self.offset + self.height * float(1 - amount / self.top), 1)
+
+
+@dataclass(frozen=True)
+class Across:
+    """Maps the numbers of columns to places, with the first at the left and the last at the right."""
+
+    left: int
+    right: int
+    count: int
+
+    @property
+    def step(self) -> float:
+        return (self.right - self.left) / max(1, self.count - 1)
+
+    def x(self, number: int) -> float:
+        return round(self.left + self.step * number, 1)
+
+
+@dataclass(frozen=True)
+class Point:
+    x: float
+    y: float
+
+    def __str__(self) -> str:
+        return f"{self.x},{self.y}"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A named line with a value for each label. A None is a gap; the line ends at its last known value."""
+
+    name: str
+    values: list[Decimal | None]
 
 
 def scale(amounts: list[Decimal]) -> Scale:
@@ -57,14 +108,31 @@ def short(amount: Decimal) -> str:
     return number_format(amount.normalize())
 
 
-def axis(top: Scale) -> list[dict[str, Any]]:
-    return [{"y": top.y(tick), "label": short(tick)} for tick in top.ticks]
+def axis(top: Scale, unit: str = "") -> list[dict[str, Any]]:
+    return [{"y": top.y(tick), "label": short(tick) + unit} for tick in top.ticks]
 
 
 def labelled(texts: list[str]) -> list[str]:
     """Blanks all texts but the first and every fifth (1, 5, 10, …) if there are too many to fit."""
     few = len(texts) <= LABELS
     return [text if few or number == 1 or number % 5 == 0 else "" for number, text in enumerate(texts, 1)]
+
+
+def spaced(texts: list[str], across: Across) -> list[str]:
+    """Blanks texts of any length until they fit. Leaves the first and every second, third, sixth, … after."""
+    least = math.ceil((text_width(texts) + GLYPH) / across.step)
+    every = next((count for count in EVERY if count >= least), least)
+    return [text if number % every == 0 else "" for number, text in enumerate(texts)]
+
+
+def text_width(texts: list[str]) -> int:
+    """Returns the width of the longest text."""
+    return GLYPH * max(map(len, texts), default=0)
+
+
+def marks(texts: list[str], across: Across) -> list[dict[str, Any]]:
+    """Returns the labels on the horizontal axis, without the blank ones."""
+    return [{"x": across.x(number), "label": text} for number, text in enumerate(texts) if text]
 
 
 @register.inclusion_tag("charts/bars.html")
@@ -123,44 +191,99 @@ def lines(
     """Draws a dashed line for the plan, and a solid line for the actuals, which ends at `until`."""
     past = [row for row in rows if until is None or getattr(row, label) <= until]
     heights = scale([getattr(row, column) for row in rows for column in (plan, actual)])
-    step = (WIDTH - LEFT - RIGHT) / max(1, len(rows) - 1)
+    across = Across(LEFT, WIDTH - RIGHT, len(rows))
     texts = labelled([mark_of(getattr(row, label)) for row in rows])
-    marks = [{"x": round(LEFT + step * n, 1), "label": text} for n, text in enumerate(texts) if text]
-    drawn = {
-        "plan_line": line([getattr(row, plan) for row in rows], heights, LEFT, step),
-        "actual_line": line([getattr(row, actual) for row in past], heights, LEFT, step),
-        "end": {"x": round(LEFT + step * (len(past) - 1), 1), "y": heights.y(getattr(past[-1], actual))}
-        if past
-        else None,
-    }
-    return frame(heights) | drawn | {"marks": marks, "title": title, "name": name}
+    drawn = two_lines(rows, plan, past, actual, heights, across)
+    return frame(heights) | drawn | {"marks": marks(texts, across), "title": title, "name": name}
 
 
 @register.inclusion_tag("charts/sparkline.html")
 def sparkline(
-    rows: list[Any], plan: str, actual: str, title: str, count: int | None = None
+    rows: list[Any], plan: str | None, actual: str, title: str, count: int | None = None
 ) -> dict[str, Any]:
-    """Draws the same lines in a tiny chart. count is the number of rows that it has room for."""
+    """Draws the same lines in a tiny chart, or only the actuals if plan is None.
+
+    count is the number of rows that it has room for. Values that are None are left out.
+    """
     width, height = 240, 56
-    amounts = [getattr(row, column) for row in rows for column in (plan, actual)]
-    greatest = max([*amounts, Decimal(0)]) or Decimal(1)
+    columns = [plan, actual] if plan else [actual]
+    amounts = [getattr(row, column) for row in rows for column in columns]
+    greatest = max([*filter(None, amounts), Decimal(0)]) or Decimal(1)
     heights = Scale(top=greatest, ticks=[], height=height - 8, offset=4)
-    step = (width - 8) / max(1, (count or len(rows)) - 1)
+    across = Across(4, width - 4, count or len(rows))
+    drawn = two_lines(rows, plan, rows, actual, heights, across)
+    return drawn | {"width": width, "height": height, "title": title}
+
+
+def two_lines(
+    rows: list[Any], plan: str | None, past: list[Any], actual: str, heights: Scale, across: Across
+) -> dict[str, Any]:
+    """Returns the line of the plan, if there is one, and that of the actuals with its end."""
+    planned = points([getattr(row, plan) for row in rows], heights, across) if plan else []
+    reached = points([getattr(row, actual) for row in past], heights, across)
+    return {"plan_line": line(planned), "actual_line": line(reached), "end": last(reached)}
+
+
+@register.inclusion_tag("charts/curves.html")
+def curves(
+    labels: list[str], series: list[Curve], title: str, name: str, percent: bool = False
+) -> dict[str, Any]:
+    """Draws a line for each series, over the labels. Up to eight series differ in their dashes and end marks.
+
+    The values are amounts of money, or percentages. Each point shows its value under the mouse.
+    """
+    heights = scale([value for curve in series for value in curve.values if value is not None])
+    unit, written = ("\u202f%", percentage) if percent else ("", money)
+    left = max(LEFT, text_width([tick["label"] for tick in axis(heights, unit)]) + 6)
+    across = Across(left, WIDTH - max(RIGHT, text_width(labels) // 2), len(labels))
+    drawn = [
+        parts(curve, labels, points(curve.values, heights, across), written)
+        | {"number": number % len(MARKS) + 1, "mark": MARKS[number % len(MARKS)]}
+        for number, curve in enumerate(series)
+    ]
+    texts = {"marks": marks(spaced(labels, across), across), "title": title, "name": name}
+    # A long label reaches below the lowest amount, so it's a little lower than in the other charts.
+    return frame(heights, unit, across) | texts | {"bottom": HEIGHT - 5, "curves": drawn}
+
+
+def parts(
+    curve: Curve,
+    labels: list[str],
+    places: Sequence[Point | None],
+    written: Callable[[Decimal | None], str],
+) -> dict[str, Any]:
+    """Returns a line for each stretch without a gap, the points that stand alone, the end, and all points."""
+    pieces = [list(piece) for known, piece in groupby(places, key=bool) if known]
+    end = last(places)
     return {
-        "width": width,
-        "height": height,
-        "title": title,
-        "plan_line": line([getattr(row, plan) for row in rows], heights, 4, step),
-        "actual_line": line([getattr(row, actual) for row in rows], heights, 4, step),
-        "end": {"x": round(4 + step * (len(rows) - 1), 1), "y": heights.y(getattr(rows[-1], actual))}
-        if rows
-        else None,
+        "name": curve.name,
+        "lines": [line(piece) for piece in pieces if len(piece) > 1],
+        "dots": [piece[0] for piece in pieces if len(piece) == 1 and piece[0] != end],
+        "end": end,
+        "points": [
+            {"x": place.x, "y": place.y, "label": label, "value": written(value)}
+            for place, label, value in zip(places, labels, curve.values, strict=False)
+            if place
+        ],
     }
 
 
-def line(amounts: list[Decimal], heights: Scale, left: float, step: float) -> str:
+def points(amounts: Iterable[Decimal | None], heights: Scale, across: Across) -> list[Point | None]:
+    """Returns where each amount is drawn; None stays None."""
+    return [
+        None if amount is None else Point(across.x(number), heights.y(amount))
+        for number, amount in enumerate(amounts)
+    ]
+
+
+def line(places: Iterable[Point | None]) -> str:
     """Returns the points of a polyline."""
-    return " ".join(f"{left + step * n:.1f},{heights.y(amount)}" for n, amount in enumerate(amounts))
+    return " ".join(str(place) for place in places if place)
+
+
+def last(places: Sequence[Point | None]) -> Point | None:
+    """Returns the last known point."""
+    return next(filter(None, reversed(places)), None)
 
 
 def mark_of(value: date | str) -> str:
@@ -168,12 +291,12 @@ def mark_of(value: date | str) -> str:
     return str(value.day) if isinstance(value, date) else date_format(date.fromisoformat(f"{value}-01"), "M")
 
 
-def frame(heights: Scale) -> dict[str, Any]:
+def frame(heights: Scale, unit: str = "", across: Across | None = None) -> dict[str, Any]:
     return {
         "width": WIDTH,
         "height": HEIGHT,
-        "left": LEFT,
-        "right": WIDTH - RIGHT,
+        "left": across.left if across else LEFT,
+        "right": across.right if across else WIDTH - RIGHT,
         "bottom": HEIGHT - BOTTOM + 22,
-        "ticks": axis(heights),
+        "ticks": axis(heights, unit),
     }
