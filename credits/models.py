@@ -177,6 +177,11 @@ class CreditQuerySet(DatedQuerySet):
             wanted -= {Credit.IN_TERM, Credit.OVERDUE}
         return self.filter(Q(*(kinds[state] for state in sorted(wanted)), _connector=Q.OR))
 
+    def moved_on(self, day: date) -> Self:
+        """Returns the credits that were issued, returned or paid for on the day."""
+        paid = Exists(Payment.objects.filter(credit=OuterRef("pk"), payment_date=day).order_by())
+        return self.filter(Q(issuance_date=day) | Q(actual_return_date=day) | paid)
+
     def with_history(self) -> Self:
         """Annotates each credit with history, the borrower's on the day of its issuance."""
         issued = OuterRef("issuance_date")

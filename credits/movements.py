@@ -21,6 +21,7 @@ from .book.summaries import Summary, SummaryManager
 
 IDS_AT_ONCE = 500  # in one query
 DAYS_AT_ONCE = 20  # due days whose payments are read in one query
+FEW = 2  # days of which only the credits that moved are computed, not all that are due on the same day
 LATE = 30  # days past due after which an earlier credit counts as late
 BODY = 1  # the id in the dictionary
 
@@ -154,12 +155,13 @@ class Movement(Summary):
 
     sources: ClassVar = {
         "credits.credit": (
-            "return_date",
+            "id",
             "borrower_id",
+            "return_date",
             "issuance_date",
-            "actual_return_date",
             "body",
             "percent",
+            "actual_return_date",
         ),
         "credits.payment": ("credit_id", "type_id", "payment_date", "sum"),
     }
@@ -172,34 +174,50 @@ class Movement(Summary):
         return f"{self.day} of {self.issued_on}–{self.due_on}"
 
     @classmethod
-    def key(cls, source: Any, values: Any) -> Any:
-        """Returns, for a credit, its borrower too: the borrower's other credits have another history then."""
-        return tuple(values[:2]) if source._meta.label_lower == "credits.credit" else values[0]
+    def keys(cls, source: Any, before: Any, after: Any) -> set[Any]:
+        if source._meta.label_lower == "credits.payment":
+            return {Moved(credit, day) for credit, _type, day, _sum in filter(None, (before, after))}
+        if before and after and before[:6] == after[:6]:  # only the return differs
+            pk, borrower, due, *_others = after
+            days = before[6], after[6]
+            keys: set[Any] = {Moved(pk, day) for day in days if day}
+            if len({is_late(due, day) for day in days}) > 1:
+                keys.add(Owner(borrower))
+            return keys
+        return {
+            key
+            for _pk, borrower, due, *_others in filter(None, (before, after))
+            for key in (Due(due), Owner(borrower))
+        }
 
     @classmethod
     def recompute(cls, touched: dict[Any, Collection[Any] | None]) -> None:
         if None in touched.values():
             cls._base_manager.all().delete()
-            return cls.store(cls.due_days())
-        due_days: set[date] = set()
-        for source, keys in touched.items():
-            if source._meta.label_lower == "credits.credit":
-                due_days.update(due for due, _borrower in keys or ())
-                of, keys = "borrower", {borrower for _due, borrower in keys or ()}
-            else:
-                of = "pk"
-            for some in chunks(keys or (), IDS_AT_ONCE):
-                due_days.update(
-                    rows_of("Credit").filter(**{f"{of}__in": some}).values_list("return_date", flat=True)
-                )
-        for some in chunks(due_days, IDS_AT_ONCE):
+            cls.store(cls.due_days())
+            return
+        keys: set[Any] = set().union(*filter(None, touched.values()))
+        whole = {key.due for key in keys if isinstance(key, Due)}
+        for some in chunks({key.borrower for key in keys if isinstance(key, Owner)}, IDS_AT_ONCE):
+            whole.update(rows_of("Credit").filter(borrower__in=some).values_list("return_date", flat=True))
+        by_due: dict[date, set[date]] = defaultdict(set)
+        for due, day in moved_days([key for key in keys if isinstance(key, Moved)]):
+            by_due[due].add(day)
+        whole.update(due for due, days in by_due.items() if len(days) > FEW)
+        for some in chunks(whole, IDS_AT_ONCE):
             cls._base_manager.filter(due_on__in=some).delete()
-        return cls.store(sorted(due_days))
+        cls.store(sorted(whole))
+        by_day: dict[date, list[date]] = defaultdict(list)
+        for due in by_due.keys() - whole:
+            for day in by_due[due]:
+                by_day[day].append(due)
+        for day, due_days in by_day.items():
+            cls.store_day(due_days, day)
 
     @classmethod
     def all_computed(cls) -> Iterator["Movement"]:
         for some in chunks(cls.due_days(), DAYS_AT_ONCE):
-            yield from cls.of(some)
+            yield from cls.of([rows_of("Credit").filter(return_date__in=some)])
 
     @classmethod
     def due_days(cls) -> list[date]:
@@ -208,30 +226,87 @@ class Movement(Summary):
 
     @classmethod
     def store(cls, due_days: Iterable[date]) -> None:
+        """Computes and stores all movements of the credits due on these days."""
         for some in chunks(due_days, DAYS_AT_ONCE):
-            cls._base_manager.bulk_create(cls.of(some), batch_size=2000)
+            due = rows_of("Credit").filter(return_date__in=some)
+            cls._base_manager.bulk_create(cls.of([due]), batch_size=2000)
 
     @classmethod
-    def of(cls, due_days: list[date]) -> list["Movement"]:
-        """Computes the movements of the credits due on these days."""
-        paid: dict[int, list[tuple[date, int, Decimal]]] = defaultdict(list)
-        payments = rows_of("Payment").filter(credit__return_date__in=due_days).order_by()
-        for credit, *payment in payments.values_list("credit_id", "payment_date", "type_id", "sum"):
-            paid[credit].append(tuple(payment))
+    def store_day(cls, due_days: Iterable[date], day: date) -> None:
+        """Computes the movements of one day again, of the credits due on these days."""
+        for some in chunks(due_days, IDS_AT_ONCE):
+            cls._base_manager.filter(due_on__in=some, day=day).delete()
+            moved = rows_of("Credit").filter(return_date__in=some).moved_on(day)
+            ids = chunks(moved.order_by().values_list("pk", flat=True), IDS_AT_ONCE)
+            rows = cls.of(rows_of("Credit").filter(pk__in=part) for part in ids)
+            cls._base_manager.bulk_create(row for row in rows if row.day == day)
+
+    @classmethod
+    def of(cls, parts: Iterable[Any]) -> list["Movement"]:
+        """Computes all movements of these credits. They are given in parts, each small enough for a query."""
         found: dict[tuple[date, date, int, date], list[Any]] = {}
-        of_credits = rows_of("Credit").filter(return_date__in=due_days).with_history().order_by()
-        for pk, due, history, issued, returned, body, interest in of_credits.values_list(
-            "pk", "return_date", "history", "issuance_date", "actual_return_date", "body", "percent"
-        ):
-            for day, changes in movements_of(issued, returned, body, interest, paid.get(pk, [])):
-                key = (due, issued, history, day)
-                sums = found.get(key)
-                found[key] = list(map(add, sums, changes)) if sums else changes
+        for part in parts:
+            paid: dict[int, list[tuple[date, int, Decimal]]] = defaultdict(list)
+            payments = rows_of("Payment").filter(credit__in=part.order_by()).order_by()
+            for credit, *payment in payments.values_list("credit_id", "payment_date", "type_id", "sum"):
+                paid[credit].append(tuple(payment))
+            rows = (
+                part.with_history()
+                .order_by()
+                .values_list(
+                    "pk", "return_date", "history", "issuance_date", "actual_return_date", "body", "percent"
+                )
+            )
+            for pk, due, history, issued, returned, body, interest in rows:
+                for day, changes in movements_of(issued, returned, body, interest, paid.get(pk, [])):
+                    key = (due, issued, history, day)
+                    sums = found.get(key)
+                    found[key] = list(map(add, sums, changes)) if sums else changes
         columns = [field.attname for field in cls._meta.concrete_fields]
         return [
             cls(**dict(zip(columns, (*key, (key[3] - key[0]).days, *sums), strict=True)))
             for key, sums in found.items()
         ]
+
+
+class Moved(NamedTuple):
+    """A key: the movements of this credit may change from this day on."""
+
+    credit: int
+    day: date
+
+
+class Due(NamedTuple):
+    """A key: all movements of the credits due on this day may change."""
+
+    due: date
+
+
+class Owner(NamedTuple):
+    """A key: the history of this borrower's credits may change."""
+
+    borrower: int
+
+
+def is_late(due: date, returned: date | None) -> bool:
+    return returned is None or (returned - due).days > LATE
+
+
+def moved_days(keys: list[Moved]) -> Iterator[tuple[date, date]]:
+    """Yields (due day, day) of each day on which a movement of these credits may change."""
+    given: dict[int, set[date]] = defaultdict(set)
+    for pk, day in keys:
+        given[pk].add(day)
+    for some in chunks(given, IDS_AT_ONCE):
+        found = rows_of("Credit").filter(pk__in=some)
+        due_days = {}
+        for pk, due, *days in found.values_list("pk", "return_date", "issuance_date", "actual_return_date"):
+            due_days[pk] = due
+            yield from ((due, day) for day in {*given[pk], *days} if day and day >= min(given[pk]))
+        paid = rows_of("Payment").filter(credit__in=some, payment_date__gt=min(min(given[pk]) for pk in some))
+        for pk, day in paid.values_list("credit_id", "payment_date"):
+            if day > min(given[pk]):
+                yield due_days[pk], day
 
 
 def rows_of(name: str) -> Any:

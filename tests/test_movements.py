@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from credits.book.days import month_ends
+from credits.book.writing import writing
 from credits.models import BUCKETS, Dictionary, Flaw, Movement
 from credits.movements import Standing, movements_of
 
@@ -153,6 +154,21 @@ def test_a_changed_return_of_an_earlier_credit_changes_the_history_of_later_ones
     assert list(histories.all()) == [1, 1, 2]
     first.delete()
     assert list(histories.all()) == [1]
+
+
+def test_movements_are_computed_in_parts_of_any_size(monkeypatch):
+    for name in ("IDS_AT_ONCE", "DAYS_AT_ONCE"):
+        monkeypatch.setattr(f"credits.movements.{name}", 1)
+    anna = builders.borrower()
+    lent = [builders.credit(f"2021-06-0{number}", 1000, borrower=anna) for number in (1, 1, 2)]
+    with writing():
+        for credit in lent:
+            builders.payment(credit, "2021-06-05", 10)
+    movements = Movement.objects.filter(day=day("2021-06-05")).order_by("due_on")
+    assert list(movements.values_list("issued_on", "body_paid")) == [
+        (day("2021-06-01"), 20),
+        (day("2021-06-02"), 10),
+    ]
 
 
 def test_a_standing_of_nothing_is_zero():

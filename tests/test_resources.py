@@ -435,10 +435,16 @@ class TestWriting:
             assert send(editor, f"payments/{payment.pk}", {"sum": "6"}, "patch").status_code == 200
         statements = [re.match(r"(\w+) .*?\b(credits_\w+)", query["sql"]) for query in queries]
         looked_up = [("SELECT", "credits_credit"), ("SELECT", "credits_dictionary")]
-        summaries = [
+        moves = [
             ("SELECT", "credits_credit"),  # when it is due
-            ("SELECT", "credits_payment"),  # the movements of all that are due on that day
+            ("SELECT", "credits_payment"),  # the days of its later payments
+        ]
+        of_day = [
+            ("SELECT", "credits_credit"),  # the credits due with it that moved on this day
+            ("SELECT", "credits_payment"),
             ("SELECT", "credits_credit"),
+        ]
+        others = [
             ("SELECT", "credits_credit"),  # its flaws
             ("SELECT", "credits_payment"),  # the totals of the payment's day
             ("SELECT", "credits_credit"),  # whose it is
@@ -448,12 +454,17 @@ class TestWriting:
         assert [found.groups() for found in statements if found] == [
             *looked_up,
             ("INSERT", "credits_payment"),
-            *summaries,
+            *moves,
+            *of_day,
+            *others,
             ("SELECT", "credits_payment"),  # the row as the client knows it
             *looked_up,
             ("SELECT", "credits_payment"),  # what the trail says was there before
             ("UPDATE", "credits_payment"),
-            *summaries,
+            *moves,
+            *of_day,
+            *of_day,  # of the later payment
+            *others,
         ]
 
     def test_a_write_is_recorded_with_its_account(self, book):

@@ -153,6 +153,25 @@ def save_credit(pick, day, amount, kind):
     credit.save()
 
 
+def close(pick, day, amount, kind):
+    """Sets or clears a return, on a day that is sometimes more than 30 days after the credit was due."""
+    credit = any_row(Credit, pick)
+    later = max(day, credit.issuance_date) + timedelta(days=pick)
+    credit.actual_return_date = None if credit.is_closed else later
+    credit.save()
+
+
+def lend_again(pick, day, amount, kind):
+    """Issues another credit to a borrower, sometimes long after the first one."""
+    builders.credit(f"{day + timedelta(days=pick)}", amount, borrower=any_row(Credit, pick).borrower)
+
+
+def change_borrower(pick, day, amount, kind):
+    credit = any_row(Credit, pick)
+    credit.borrower = any_row(Credit, pick + 1).borrower
+    credit.save()
+
+
 def delete(pick, day, amount, kind):
     if payment := any_row(Payment, pick):
         payment.delete()
@@ -216,6 +235,10 @@ STEPS = [
     issue,
     save,
     save_credit,
+    close,
+    close,
+    lend_again,
+    change_borrower,
     delete,
     delete_rows,
     update_rows,

@@ -8,7 +8,6 @@ from it, so if a total is wrong, the next write to its key corrects it.
 
 from collections.abc import Collection, Iterable, Iterator
 from datetime import date
-from operator import attrgetter
 from typing import Any, ClassVar
 
 from django.apps import apps
@@ -46,9 +45,12 @@ class Summary(models.Model):
         default_permissions = ()
 
     @classmethod
-    def key(cls, source: Any, values: Any) -> Any:
-        """Returns the key of the totals that a row of the source is part of, from the columns' values."""
-        return values[0]
+    def keys(cls, source: Any, before: Any, after: Any) -> set[Any]:
+        """Returns the keys of the totals that a written row is part of.
+
+        before and after are its values in the columns of sources; None if it was inserted or deleted.
+        """
+        return {values[0] for values in (before, after) if values}
 
     @classmethod
     def computed(cls, source: Any, keys: Collection[Any] | None) -> Iterator[Any]:
@@ -105,17 +107,17 @@ def touch_changed(sender: Any, rows: list[ChangedRow] | None, **kwargs: Any) -> 
         for _pk, before, after in rows:
             old, new = ([row[name] for name in columns] if row else None for row in (before, after))
             if old != new:
-                keys |= {summary.key(sender, values) for values in (old, new) if values}
+                keys |= summary.keys(sender, old, new)
         touch(summary, sender, keys)
 
 
 @receiver(rows_loaded)
 def touch_loaded(sender: Any, rows: list[Any], **kwargs: Any) -> None:
     for summary, columns in summaries_of(sender):
-        values_of = (
-            attrgetter(*columns) if len(columns) > 1 else lambda row, name=columns[0]: [getattr(row, name)]
-        )
-        touch(summary, sender, {summary.key(sender, values_of(row)) for row in rows})
+        keys = set()
+        for row in rows:
+            keys |= summary.keys(sender, None, [getattr(row, name) for name in columns])
+        touch(summary, sender, keys)
 
 
 @receiver(book_written)
