@@ -26,7 +26,7 @@ from .book.loading import SHOWN
 from .book.money import grouped
 from .book.trail import Change, Load, RowsAtFault
 from .book.undoing import NotUndone, Undoing, undo
-from .models import Borrower, Credit, Dictionary, Payment
+from .models import Borrower, Credit, Dictionary, Payment, Rate
 from .resources import BorrowerResource, CreditResource, DictionaryResource, PaymentResource
 
 
@@ -228,6 +228,29 @@ class DictionaryAdmin(BookAdmin):
         actions = super().get_actions(request)
         actions.pop("delete_selected", None)  # the selection might include the four fixed entries
         return actions
+
+
+@admin.register(Rate)
+class RateAdmin(BookAdmin):
+    """The rates are fixed rows, and belong to no file. Staff change their percents."""
+
+    list_display = ("name", "percent")
+    fields = ("name", "percent")
+    readonly_fields = ("name",)
+    ordering = ("id",)
+    actions = None  # type: ignore[assignment]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_import_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        return False
 
 
 class TrailAdmin(admin.ModelAdmin):

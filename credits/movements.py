@@ -15,7 +15,7 @@ from django.db.models.functions import Left
 from django.utils.translation import gettext_lazy as _
 
 from .book.days import days_before
-from .book.money import KOPECK, ZERO, WholeKopecks
+from .book.money import KOPECK, ZERO, WholeKopecks, percent
 from .book.reading import chunks
 from .book.summaries import Summary, SummaryManager
 
@@ -126,6 +126,16 @@ def in_buckets(by_due: dict[date, Standing], day: date) -> list[Standing]:
         number = next((number for number, limit in enumerate(limits) if due >= limit), len(limits))
         found[number] += standing
     return found
+
+
+def at_risk(ageing: list[Standing]) -> list[Decimal | None]:
+    """Returns, for each bucket, the percent of all outstanding principal that is in it or in a later one.
+
+    From the second bucket on this is the portfolio at risk: PAR>0, PAR>30, PAR>60 and so on.
+    """
+    outstanding = [standing.outstanding for standing in ageing]
+    whole = sum(outstanding, ZERO)
+    return [percent(sum(outstanding[number:], ZERO), whole) for number in range(len(outstanding))]
 
 
 class Movement(Summary):

@@ -17,19 +17,15 @@ from credits.models import Dictionary
 from credits.totals import DailyTotal
 from plans.models import Plan
 
+from . import ageing, portfolio_trend, year_performance
 from . import month as month_by_days
-from . import year_performance
+from .at_date import ParamsAtDate, date_of
 from .cache import get_or_compute
-from .params import DayField, ParamsAtToday
 from .report import Report
-from .stretch import a_year_before, last_day_of_book, last_of_month
+from .stretch import a_year_before, last_of_month
 
 MONTH, YEAR = "month", "year"
 ISSUANCE, COLLECTION = "issuance", "collection"
-
-
-class Params(ParamsAtToday):
-    check_date = DayField(required=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +48,7 @@ class Row:
 
 def compute(check_date: date | None, today: date) -> list[Row]:
     """Returns four rows, for issuance and collection of the month and of the year; none for an empty book."""
-    until = check_date or last_day_of_book(today)
+    until = date_of(check_date, today)
     if until is None:
         return []
     month, year = until.replace(day=1), date(until.year, 1, 1)
@@ -93,27 +89,34 @@ def row(stretch: str, kind: str, since: date, until: date, planned: dict[str, di
     )
 
 
-def page_context(rows: list[Row], **params: Any) -> dict[str, Any]:
-    """Returns the days and the months up to the date, for the charts."""
+def page_context(rows: list[Row], check_date: date | None, today: date) -> dict[str, Any]:
+    """Returns the days and the months up to the date, for the charts, and the portfolio with its trend."""
     if not rows:
         return {}
     until = rows[0].until
+    at_date = {"check_date": until, "today": today}
     days = get_or_compute(month_by_days.report, {"month": until.replace(day=1)}).rows
     of_year = get_or_compute(year_performance.report, {"year": until.year}).rows
     of_month = {row.month_year: row for row in of_year}
     names = [f"{until.year}-{number:02}" for number in range(1, until.month + 1)]
     *months, now = [of_month.get(name, year_performance.Row(name)) for name in names]
-    today = days[until.day - 1]
+    last = days[until.day - 1]
     so_far = replace(
         now,
-        actual_issuance_sum=today.cumulative_issuance_sum,
-        actual_collection_sum=today.cumulative_collection_sum,
+        actual_issuance_sum=last.cumulative_issuance_sum,
+        actual_collection_sum=last.cumulative_collection_sum,
     )
+    portfolio = ageing.portfolio(get_or_compute(ageing.report, at_date).rows, until)
+    par0, par30, *pars = portfolio["pars"]
     return {
         "until": until,
         "days": days[: until.day],
         "days_in_month": len(days),
         "months": [*months, so_far],
+        "portfolio": portfolio,
+        "par30": par30,
+        "other_pars": [par0, *pars],
+        "trend": get_or_compute(portfolio_trend.report, at_date).rows,
     }
 
 
@@ -126,7 +129,7 @@ report = Report(
         "the month; for the year, it adds the plans of the months before. Change compares with the same days "
         "a year before."
     ),
-    params=Params,
+    params=ParamsAtDate,
     row=Row,
     compute=compute,
     totals=lambda rows: [],

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from . import (
+    ageing,
     borrower,
     borrower_list,
     credit_list,
@@ -11,6 +12,8 @@ from . import (
     pace,
     payment_list,
     plans_performance,
+    portfolio_trend,
+    provisions,
     user_credits,
     year_on_year,
     year_performance,
@@ -32,6 +35,17 @@ pages = [
         ReportPage.as_view(report=plans_performance.report),
         name="plans_performance_page",
     ),
+    path("reports/ageing/", ReportPage.as_view(report=ageing.report, asks=False), name="ageing_page"),
+    path(
+        "reports/portfolio-trend/",
+        ReportPage.as_view(report=portfolio_trend.report, asks=False),
+        name="portfolio_trend_page",
+    ),
+    path(
+        "reports/provisions/",
+        ReportPage.as_view(report=provisions.report, asks=False),
+        name="provisions_page",
+    ),
     path("reports/user-credits/", ReportPage.as_view(report=user_credits.report), name="user_credits_page"),
     path("reports/borrowers/", ListingPage.as_view(listing=borrower_list.listing), name="borrowers_page"),
     path(
@@ -52,10 +66,13 @@ original = [
 
 api = [
     *original,
+    path("ageing", ReportAPI.as_view(report=ageing.report), name="ageing"),
     path("borrower/<borrower_id>", ReportAPI.as_view(report=borrower.report), name="borrower"),
     path("month", ReportAPI.as_view(report=month.report), name="month"),
     path("overview", ReportAPI.as_view(report=overview.report), name="overview"),
     path("pace", ReportAPI.as_view(report=pace.report), name="pace"),
+    path("portfolio_trend", ReportAPI.as_view(report=portfolio_trend.report), name="portfolio_trend"),
+    path("provisions", ReportAPI.as_view(report=provisions.report), name="provisions"),
     path("year_on_year", ReportAPI.as_view(report=year_on_year.report), name="year_on_year"),
 ]
 

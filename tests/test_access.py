@@ -17,7 +17,7 @@ from knox.models import AuthToken
 from rest_framework.test import APIClient
 
 from credits.book.trail import Change, Load, RowsAtFault
-from credits.models import Dictionary, Payment
+from credits.models import Dictionary, Payment, Rate
 from fintrack.access import ADMINISTRATOR, ANALYST, EDITOR, client_address
 from fintrack.identity import COLUMNS, Backend
 from fintrack.models import AccountChange, FailedSignIn, SignInFailure
@@ -181,6 +181,20 @@ def trail_routes(name: str, kept_from: str = "") -> dict[str, Route]:
     }
 
 
+def fixed_routes(name: str, row: dict[str, Any]) -> dict[str, Route]:
+    """Returns the admin routes of a table of the book whose rows are fixed."""
+    return table_routes(name) | {
+        f"admin:{name}_add": Route(STAFF, REFUSED),
+        f"admin:{name}_change": Route(STAFF, PAGES, path=row),
+        f"admin:{name}_history": Route(STAFF, PAGES, path=row),
+        f"admin:{name}_delete": Route(STAFF, REFUSED, path=row),
+        f"admin:{name}_import": Route(STAFF, REFUSED),
+        f"admin:{name}_process_import": Route(STAFF, {"POST": 403}),
+        f"admin:{name}_export": Route(STAFF, REFUSED),
+        f"admin:{name}_template": Route(STAFF, REFUSED, path={"kind": "csv"}),
+    }
+
+
 TOKEN = {"object_id": "digest"}
 ADMIN = {
     "admin:index": Route(STAFF, PAGES),
@@ -201,6 +215,7 @@ ADMIN = {
     **table_routes("credits_credit", EDITOR),
     **table_routes("credits_payment", EDITOR),
     **table_routes("credits_dictionary", EDITOR),
+    **fixed_routes("credits_rate", {"object_id": lambda: Rate.objects.get(name="current").pk}),
     **table_routes("plans_plan"),
     "admin:plans_plan_year": Route(STAFF, READ | {"POST": 302}, path={"year": 2021}),
     **trail_routes("credits_change"),

@@ -88,7 +88,7 @@ def test_every_plan_of_the_year_links_to_a_page_that_shows_it(book, analyst):
 
 def test_each_figure_of_the_overview_links_to_its_rows(book, analyst):
     html = analyst.get("/", {"check_date": "2021-06-10"}).content.decode()
-    shown = re.findall(r'class="figure"><a href="([^"]+)">([^<]+)</a>', html)
+    shown = re.findall(r'class="figure"><a href="([^"]+(?:issued|paid)_from[^"]+)">([^<]+)</a>', html)
     assert len(shown) == 4
     for behind, text in shown:
         rows = downloaded(analyst, unescape(behind))

@@ -1,5 +1,8 @@
 """The overview of this month and this year: every figure is calculated by hand."""
 
+import re
+from html import unescape
+
 import pytest
 import time_machine
 
@@ -112,3 +115,42 @@ def test_the_chart_of_the_year_has_room_for_every_month(analyst):
 def test_an_empty_book_says_so(analyst):
     assert ask(analyst) == []
     assert "The book is empty." in analyst.get("/").content.decode()
+
+
+@pytest.fixture
+def portfolio():
+    """At the end of February 1,000 are outstanding: 250 are 35 days past due, and 750 are 5 days past due."""
+    builders.payment(builders.credit("2022-01-10", 1000), "2022-01-31", 750)  # due on 24 January
+    builders.credit("2022-02-09", 750)  # due on 23 February
+
+
+def test_two_cards_show_the_portfolio_at_the_date(portfolio, analyst):
+    html = unescape(analyst.get("/", {"check_date": "2022-02-28"}).content.decode())
+    _four, outstanding, at_risk = html.rsplit('<section class="card">', 2)
+    of_day = "/reports/credits/?state=open&check_date=2022-02-28"
+    assert re.findall(r'<a href="([^"]+)">([^<]+)</a>', outstanding) == [
+        ("/reports/portfolio-trend/?check_date=2022-02-28", "Outstanding"),
+        (of_day, "1\u00a0000.00"),
+        (of_day, "2"),
+        (f"{of_day}&due_to=2022-02-27", "2"),
+    ]
+    assert re.findall(r'<a href="([^"?]+\?[^"]+)">([^<]+)</a>', at_risk)[:5] == [
+        ("/reports/ageing/?check_date=2022-02-28", "Portfolio at risk, PAR>30"),
+        (f"{of_day}&due_to=2022-01-28", "25.00\u202f%"),
+        (f"{of_day}&due_to=2022-02-27", "100.00\u202f%"),
+        (f"{of_day}&due_to=2021-12-29", "0.00\u202f%"),
+        (f"{of_day}&due_to=2021-11-29", "0.00\u202f%"),
+    ]
+
+
+def test_the_cards_of_the_portfolio_draw_its_trend_up_to_the_date(portfolio, analyst):
+    page = analyst.get("/", {"check_date": "2022-02-27"})
+    assert [f"{row.month_end}" for row in page.context["trend"]] == ["2022-01-31"]
+    assert page.content.decode().count('<svg class="sparkline"') == 6
+
+
+@pytest.mark.parametrize("day", ["2022-01-20", "0001-01-01"])
+def test_without_a_month_end_there_is_no_trend_to_draw(portfolio, analyst, day):
+    page = analyst.get("/", {"check_date": day})
+    assert page.context["trend"] == []
+    assert page.content.decode().count('<svg class="sparkline"') == 4

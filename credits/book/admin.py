@@ -249,7 +249,7 @@ class BookAdmin(BookFields, ImportExportMixin, MergingAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         term = search_term.strip()
         rows: Any = queryset
-        return rows.search(term) if term else rows, False
+        return rows.search(term) if term and self.search_fields else rows, False
 
     # Forms
 

@@ -1,6 +1,7 @@
 """Arithmetic with days, in Python and in SQL."""
 
-from datetime import date, timedelta
+from calendar import monthrange
+from datetime import date
 from typing import Any
 
 from django.db import models
@@ -20,7 +21,7 @@ def month_end_before(day: date) -> date:
 def month_ends(day: date, count: int) -> list[date]:
     """Returns the last `count` month ends up to the day, in order; fewer near the first year."""
     ends: list[date] = []
-    last = day if (day + timedelta(days=1)).day == 1 else month_end_before(day)
+    last = day if day.day == monthrange(day.year, day.month)[1] else month_end_before(day)
     while len(ends) < count and last > date.min:
         ends.append(last)
         last = month_end_before(last)
