@@ -1,7 +1,7 @@
 """Stored movements of credits by day. Reports on the health of the book add them up, as of any day."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -10,8 +10,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 from django.apps import apps
 from django.db import models
-from django.db.models import Case, Sum, Value, When
-from django.db.models.functions import Left
+from django.db.models import Case, Q, Sum, Value, When
+from django.db.models.functions import Greatest, Left
 from django.utils.translation import gettext_lazy as _
 
 from .book.days import days_before
@@ -69,6 +69,37 @@ class Standing:
         return Standing(self.credits + other.credits, self.outstanding + other.outstanding)
 
 
+class CohortMonth(NamedTuple):
+    """What happened in one month to the credits issued in one month. Months are such as 2021-06."""
+
+    cohort: str
+    month: str
+    credits: int  # issued
+    issued: Decimal
+    body_paid: Decimal
+    interest_paid: Decimal
+
+
+class Paid(NamedTuple):
+    """Credits due in one month whose days of grace have passed, and what was paid by the end of them."""
+
+    month: str  # 2021-06
+    grace: int  # days after the due day
+    credits: int
+    body: Decimal
+    body_paid: Decimal
+
+
+class Returned(NamedTuple):
+    """Credits due in one month whose days of grace have passed, by history, and how many were returned."""
+
+    month: str  # 2021-06
+    history: int  # of History
+    grace: int  # days after the due day
+    credits: int
+    returned: int  # by the end of the grace
+
+
 class MovementQuerySet(models.QuerySet[Any]):
     def until(self, day: date) -> Self:
         """Returns the movements by the day, of credits issued by the day."""
@@ -83,6 +114,45 @@ class MovementQuerySet(models.QuerySet[Any]):
         ]
         last = Value(len(BUCKETS) - 1)
         return self.annotate(bucket=Case(*within, default=last, output_field=models.SmallIntegerField()))
+
+    def by_cohort(self) -> list[CohortMonth]:
+        """Returns the months of each cohort, in order. Money paid before the issuance counts on its day."""
+        rows = self.annotate(cohort=Left("issued_on", 7), month=Left(Greatest("day", "issued_on"), 7))
+        sums = [Sum(column) for column in ("opened", "issued", "body_paid", "interest_paid")]
+        groups = rows.order_by("cohort", "month").values_list("cohort", "month")
+        return [CohortMonth(*row) for row in groups.annotate(*sums)]
+
+    def paid_in_time(self, day: date, graces: Sequence[int]) -> list[Paid]:
+        """Returns the credits due in each month whose grace has passed by the day, and what was paid."""
+        return [Paid(*row) for row in self.in_time(day, graces, ["month"], ["opened", "issued"], "body_paid")]
+
+    def returned_in_time(self, day: date, graces: Sequence[int]) -> list[Returned]:
+        """Returns the credits due in each month whose grace has passed by the day, and how many came back."""
+        return [
+            Returned(*row) for row in self.in_time(day, graces, ["month", "history"], ["opened"], "closed")
+        ]
+
+    def in_time(
+        self, day: date, graces: Sequence[int], groups: list[str], due: list[str], done: str
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yields (*groups, grace, *sums) of the credits whose due day and grace have passed by the day.
+
+        The sums are those of the columns due, and of done by the end of the grace. A grace without credits is
+        left out.
+        """
+        sums: dict[str, Sum] = {}
+        for grace in graces:
+            passed = Q(due_on__lte=days_before(day, grace))
+            for column in due:
+                sums[f"{column}_{grace}"] = Sum(column, filter=passed, default=0)
+            # days_late stands first, since it rules out most rows.
+            sums[f"{done}_{grace}"] = Sum(done, filter=Q(days_late__lte=grace) & passed, default=0)
+        rows = self.until(day).filter(due_on__lte=day).annotate(month=Left("due_on", 7)).order_by(*groups)
+        for row in rows.values_list(*groups).annotate(**sums):
+            keys, values = row[: len(groups)], row[len(groups) :]
+            for grace, of_grace in zip(graces, chunks(values, len(due) + 1), strict=True):
+                if of_grace[0]:
+                    yield (*keys, grace, *of_grace)
 
     def ageing(self, day: date) -> list[Standing]:
         """Returns the standing of each bucket at the end of the day, in the order of BUCKETS."""

@@ -6,7 +6,9 @@ from . import (
     ageing,
     borrower,
     borrower_list,
+    collection_efficiency,
     credit_list,
+    first_payment_default,
     month,
     overview,
     pace,
@@ -15,6 +17,7 @@ from . import (
     portfolio_trend,
     provisions,
     user_credits,
+    vintages,
     year_on_year,
     year_performance,
 )
@@ -46,6 +49,17 @@ pages = [
         ReportPage.as_view(report=provisions.report, asks=False),
         name="provisions_page",
     ),
+    path("reports/vintages/", ReportPage.as_view(report=vintages.report, asks=False), name="vintages_page"),
+    path(
+        "reports/collection-efficiency/",
+        ReportPage.as_view(report=collection_efficiency.report, asks=False),
+        name="collection_efficiency_page",
+    ),
+    path(
+        "reports/first-payment-default/",
+        ReportPage.as_view(report=first_payment_default.report, asks=False),
+        name="first_payment_default_page",
+    ),
     path("reports/user-credits/", ReportPage.as_view(report=user_credits.report), name="user_credits_page"),
     path("reports/borrowers/", ListingPage.as_view(listing=borrower_list.listing), name="borrowers_page"),
     path(
@@ -68,11 +82,22 @@ api = [
     *original,
     path("ageing", ReportAPI.as_view(report=ageing.report), name="ageing"),
     path("borrower/<borrower_id>", ReportAPI.as_view(report=borrower.report), name="borrower"),
+    path(
+        "collection_efficiency",
+        ReportAPI.as_view(report=collection_efficiency.report),
+        name="collection_efficiency",
+    ),
+    path(
+        "first_payment_default",
+        ReportAPI.as_view(report=first_payment_default.report),
+        name="first_payment_default",
+    ),
     path("month", ReportAPI.as_view(report=month.report), name="month"),
     path("overview", ReportAPI.as_view(report=overview.report), name="overview"),
     path("pace", ReportAPI.as_view(report=pace.report), name="pace"),
     path("portfolio_trend", ReportAPI.as_view(report=portfolio_trend.report), name="portfolio_trend"),
     path("provisions", ReportAPI.as_view(report=provisions.report), name="provisions"),
+    path("vintages", ReportAPI.as_view(report=vintages.report), name="vintages"),
     path("year_on_year", ReportAPI.as_view(report=year_on_year.report), name="year_on_year"),
 ]
 
