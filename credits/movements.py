@@ -1,16 +1,18 @@
 """Stored movements of credits by day. Reports on the health of the book add them up, as of any day."""
 
+from bisect import bisect
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from itertools import pairwise
 from operator import add
 from typing import Any, ClassVar, NamedTuple, Self
 
 from django.apps import apps
 from django.db import models
-from django.db.models import Case, Q, Sum, Value, When
+from django.db.models import Case, F, Q, Sum, Value, When
 from django.db.models.functions import Greatest, Left
 from django.utils.translation import gettext_lazy as _
 
@@ -100,6 +102,21 @@ class Returned(NamedTuple):
     returned: int  # by the end of the grace
 
 
+CLOSED = len(BUCKETS)  # stands for the number of a bucket in rolls()
+
+
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """The number of credits that took one way in a month, and what they owed before and after it."""
+
+    credits: int = 0
+    opening: Decimal = ZERO
+    closing: Decimal = ZERO
+
+    def __add__(self, other: "Roll") -> "Roll":
+        return Roll(self.credits + other.credits, self.opening + other.opening, self.closing + other.closing)
+
+
 class MovementQuerySet(models.QuerySet[Any]):
     def until(self, day: date) -> Self:
         """Returns the movements by the day, of credits issued by the day."""
@@ -167,34 +184,107 @@ class MovementQuerySet(models.QuerySet[Any]):
 
     def ageings(self, days: list[date]) -> list[list[Standing]]:
         """Returns ageing() of each of these month ends, which must be in order, from one query."""
+        return [in_buckets(by_due, day) for day, by_due, _changes in self.at_month_ends(days)]
+
+    def rolls(self, days: list[date]) -> list[dict[tuple[int, int], Roll]]:
+        """Returns where the credits open at each of these month ends were at the next, from one query.
+
+        The month ends must be those of consecutive months. A key is the number of the bucket at the first and
+        at the next of them, or CLOSED. Credits issued between them don't count.
+        """
+        from_before = Q(issued_in__lt=F("month"))
+        rows = self.annotate(issued_in=Left("issued_on", 7)).at_month_ends(
+            days,
+            closed_from_before=Sum("closed", filter=from_before, default=0),
+            carried_sum=Sum("carried"),
+            change_from_before=Sum("outstanding", filter=from_before),
+        )
+        return [
+            rolled(by_due, first, last, changes) for (first, by_due, _), (last, _, changes) in pairwise(rows)
+        ]
+
+    def at_month_ends(
+        self, days: list[date], **sums: Sum
+    ) -> Iterator[tuple[date, dict[date, Standing], dict[date, list[Any]]]]:
+        """Yields each of these month ends, {due day: standing} at its end, and {due day: sums} of its month.
+
+        The month ends must be in order. The month of the first has no sums.
+        """
         if not days:
-            return []
-        rows = self.until(days[-1]).annotate(month=Left("day", 7)).order_by("month")
-        sums = rows.values_list("month", "due_on").annotate(Sum("opened"), Sum("closed"), Sum("outstanding"))
-        of_months: dict[str, list[tuple[date, Standing]]] = defaultdict(list)
-        for month, due, opened, closed, outstanding in sums:
-            of_months[month].append((due, Standing(opened - closed, outstanding)))
+            return
+        up_to_first = When(day__lte=days[0], then=Value(""))
+        rows = self.until(days[-1]).annotate(month=Case(up_to_first, default=Left("day", 7)))
+        groups = rows.order_by("month").values_list("month", "due_on")
+        of_months: dict[str, list[tuple[date, Standing, list[Any]]]] = defaultdict(list)
+        for month, due, opened, closed, outstanding, *others in groups.annotate(
+            Sum("opened"), Sum("closed"), Sum("outstanding"), **sums
+        ):
+            of_months[month].append((due, Standing(opened - closed, outstanding), others))
         months = iter(sorted(of_months))
         month = next(months, None)
         by_due: dict[date, Standing] = {}
-        ageings = []
         for day in days:
-            while month and month <= f"{day:%Y-%m}":
-                for due, change in of_months[month]:
+            by_due = {due: standing for due, standing in by_due.items() if standing != Standing()}
+            while month is not None and month <= f"{day:%Y-%m}":
+                for due, change, _sums in of_months[month]:
                     by_due[due] = by_due.get(due, Standing()) + change
                 month = next(months, None)
-            by_due = {due: standing for due, standing in by_due.items() if standing != Standing()}
-            ageings.append(in_buckets(by_due, day))
-        return ageings
+            yield day, by_due, {due: others for due, _change, others in of_months[f"{day:%Y-%m}"]}
+
+    def by_period(self, day: date, starts: list[date]) -> list[tuple[Standing, Decimal]]:
+        """Returns the standing at the end of the day, and the interest left, by the period of the due day.
+
+        starts are the first days of the periods, in order. What is due before them all makes one more period,
+        the first. Interest is known only as it is now, so movements after the day change it.
+        """
+        by_day = Q(day__lte=day)
+        before = [When(due_on__lt=start, then=Value(number)) for number, start in enumerate(starts)]
+        last = Value(len(starts))
+        rows = self.filter(issued_on__lte=day).annotate(
+            period=Case(*before, default=last, output_field=models.SmallIntegerField())
+        )
+        periods = rows.order_by().values_list("period")
+        found = {
+            period: (Standing(opened - closed, outstanding), interest)
+            for period, opened, closed, outstanding, interest in periods.annotate(
+                opened_by_day=Sum("opened", filter=by_day, default=0),
+                closed_by_day=Sum("closed", filter=by_day, default=0),
+                outstanding_by_day=Sum("outstanding", filter=by_day),
+                interest=Sum("interest_left"),
+            )
+        }
+        return [found.get(number, (Standing(), ZERO)) for number in range(len(starts) + 1)]
+
+
+def rolled(
+    by_due: dict[date, Standing], first: date, last: date, changes: dict[date, list[Any]]
+) -> dict[tuple[int, int], Roll]:
+    """Follows the credits open at the first day to the last.
+
+    changes has, for a due day, how many of them were closed between, what these owed at the first day, and by
+    how much the outstanding principal of all changed.
+    """
+    found: dict[tuple[int, int], Roll] = defaultdict(Roll)
+    for due, standing in by_due.items():
+        closed, carried, change = changes.get(due, [0, ZERO, ZERO])
+        before = bucket_number(due, first)
+        found[before, CLOSED] += Roll(closed, carried)
+        found[before, bucket_number(due, last)] += Roll(
+            standing.credits - closed, standing.outstanding - carried, standing.outstanding + change
+        )
+    return {way: roll for way, roll in sorted(found.items()) if roll.credits}
+
+
+def bucket_number(due: date, day: date) -> int:
+    """Returns the number of the bucket that the credits due on the first day are in on the second."""
+    return bisect([bucket.least for bucket in BUCKETS[1:]], (day - due).days)
 
 
 def in_buckets(by_due: dict[date, Standing], day: date) -> list[Standing]:
     """Adds up the standings of due days in the buckets of the day."""
     found = [Standing()] * len(BUCKETS)
-    limits = [days_before(day, bucket.most) for bucket in BUCKETS if bucket.most is not None]
     for due, standing in by_due.items():
-        number = next((number for number, limit in enumerate(limits) if due >= limit), len(limits))
-        found[number] += standing
+        found[bucket_number(due, day)] += standing
     return found
 
 

@@ -25,6 +25,12 @@ DESCRIPTIONS: dict[type, str] = {
     forms.ChoiceField: "The format of the response; overrides the header `Accept`",
 }
 
+# What a report takes if a parameter of this kind is left out. Other kinds have an initial value.
+DEFAULTS: dict[type, str] = {
+    DayField: "the last day of the book",
+    MonthField: "the last month that is over by the last day of the book",
+}
+
 KINDS: dict[type, dict[str, Any]] = {
     bool: {"type": "boolean"},
     date: {"type": "string", "format": "date"},
@@ -87,7 +93,7 @@ class ReportSchema(AutoSchema):
 
 def describe(field: forms.Field) -> str:
     """Says what the parameter means, and which values it accepts."""
-    default = "" if field.required else "; default: the last day of the book"
+    default = "" if field.required else f"; default: {DEFAULTS.get(type(field), field.initial)}"
     return f"{DESCRIPTIONS.get(type(field), field.label)} ({field.help_text}{default})."
 
 

@@ -8,6 +8,7 @@ from . import (
     borrower_list,
     collection_efficiency,
     credit_list,
+    expected_receipts,
     first_payment_default,
     month,
     overview,
@@ -16,6 +17,7 @@ from . import (
     plans_performance,
     portfolio_trend,
     provisions,
+    roll_rates,
     user_credits,
     vintages,
     year_on_year,
@@ -60,6 +62,16 @@ pages = [
         ReportPage.as_view(report=first_payment_default.report, asks=False),
         name="first_payment_default_page",
     ),
+    path(
+        "reports/roll-rates/",
+        ReportPage.as_view(report=roll_rates.report, asks=False),
+        name="roll_rates_page",
+    ),
+    path(
+        "reports/expected-receipts/",
+        ReportPage.as_view(report=expected_receipts.report, asks=False),
+        name="expected_receipts_page",
+    ),
     path("reports/user-credits/", ReportPage.as_view(report=user_credits.report), name="user_credits_page"),
     path("reports/borrowers/", ListingPage.as_view(listing=borrower_list.listing), name="borrowers_page"),
     path(
@@ -98,6 +110,11 @@ api = [
     path("portfolio_trend", ReportAPI.as_view(report=portfolio_trend.report), name="portfolio_trend"),
     path("provisions", ReportAPI.as_view(report=provisions.report), name="provisions"),
     path("vintages", ReportAPI.as_view(report=vintages.report), name="vintages"),
+    path("expected_receipts", ReportAPI.as_view(report=expected_receipts.report), name="expected_receipts"),
+    path("month", ReportAPI.as_view(report=month.report), name="month"),
+    path("overview", ReportAPI.as_view(report=overview.report), name="overview"),
+    path("pace", ReportAPI.as_view(report=pace.report), name="pace"),
+    path("roll_rates", ReportAPI.as_view(report=roll_rates.report), name="roll_rates"),
     path("year_on_year", ReportAPI.as_view(report=year_on_year.report), name="year_on_year"),
 ]
 
