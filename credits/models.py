@@ -10,12 +10,12 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models, transaction
 from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, Subquery, Value, When
-from django.db.models.functions import Coalesce, Greatest, Lower, Round
+from django.db.models.functions import Cast, Coalesce, Greatest, Lower, Round
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from .book.days import DaysLater
-from .book.money import KOPECK, MONEY, ZERO, ComparableMoneySum, MoneySum, WholeKopecks, grouped
+from .book.days import DaysBetween, DaysLater
+from .book.money import KOPECK, MONEY, ZERO, ComparableMoneySum, Exceeds, MoneySum, WholeKopecks, grouped
 from .book.reading import chunks
 from .book.searching import ids, same
 from .book.summaries import LOCK, Summary, SummaryManager
@@ -218,6 +218,43 @@ class CreditQuerySet(DatedQuerySet):
             )
         }
         return self.annotate(**paid)
+
+    def lent_by_borrower(self) -> Any:
+        """Returns (borrower, sum of the bodies) of each borrower, the greatest sums first."""
+        # A cast keeps SQLite from reading the rows in the order of borrowers, in which they lie far apart.
+        owner = Cast("borrower", models.BigIntegerField())
+        sums = self.annotate(owner=owner).order_by().values_list("owner").annotate(lent=MoneySum("body"))
+        return sums.order_by("-lent", "owner")
+
+    def owing_most(self, least: Decimal, count: int, day: date) -> Any:
+        """Returns the borrowers that owe most of these credits' bodies on the day, by amount, then login.
+
+        Those whose bodies add up to less than `least` are left out, since they owe less too.
+        """
+        paid = (
+            Payment.objects.filter(credit=OuterRef("pk"), type=Dictionary.BODY, payment_date__lte=day)
+            .order_by()
+            .values("credit")
+            .annotate(paid=ComparableMoneySum("sum"))
+        )
+        left = F("body") - Coalesce(Subquery(paid.values("paid")), ZERO)
+        owed = MoneySum(Greatest(left, ZERO, output_field=models.DecimalField(**MONEY)))
+        some = self.lent_by_borrower().filter(lent__gte=least).values("owner")
+        found = self.filter(borrower__in=some).order_by().values("borrower").annotate(owed=owed)
+        return found.order_by("-owed", "borrower__login").values_list("borrower", flat=True)[:count]
+
+    def flawed(self, kind: Flaw.Kind) -> Self:
+        """Returns the credits that have this flaw."""
+        return self.filter(pk__in=Flaw.objects.filter(kind=kind).values("credit_id"))
+
+    def beyond_daily_rate(self, rate: Decimal, today: date) -> Self:
+        """Returns the credits whose interest exceeds body × rate × days. The rate is in percent.
+
+        The days are those from issuance to return, or to today for open credits; at least 1.
+        """
+        days = DaysBetween("issuance_date", Coalesce("actual_return_date", today))
+        at_least_one = Greatest(days, 1, output_field=models.IntegerField())
+        return self.filter(Exceeds("percent", "body", at_least_one * int(rate * 100)))
 
 
 class Credit(BookModel):

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 from django.apps import apps
 from django.db import models
-from django.db.models import Case, F, Q, Sum, Value, When
+from django.db.models import Case, ExpressionWrapper, F, Q, Sum, Value, When
 from django.db.models.functions import Greatest, Left
 from django.utils.translation import gettext_lazy as _
 
@@ -117,6 +117,15 @@ class Roll:
         return Roll(self.credits + other.credits, self.opening + other.opening, self.closing + other.closing)
 
 
+@dataclass(frozen=True, slots=True)
+class Turnover:
+    """The number and the sum of issued credits, and the cash that was paid."""
+
+    credits: int = 0
+    issued: Decimal = ZERO
+    collected: Decimal = ZERO
+
+
 class MovementQuerySet(models.QuerySet[Any]):
     def until(self, day: date) -> Self:
         """Returns the movements by the day, of credits issued by the day."""
@@ -170,6 +179,22 @@ class MovementQuerySet(models.QuerySet[Any]):
             for grace, of_grace in zip(graces, chunks(values, len(due) + 1), strict=True):
                 if of_grace[0]:
                     yield (*keys, grace, *of_grace)
+
+    def turnover(self, day: date) -> dict[tuple[str, bool], Turnover]:
+        """Returns {("2021-06", whether the borrowers were new): Turnover} up to the day.
+
+        It has the months with an issuance or a payment, in order.
+        """
+        moved = Q(opened__gt=0) | Q(body_paid__gt=0) | Q(interest_paid__gt=0)
+        is_new = ExpressionWrapper(Q(history=History.NEW), output_field=models.BooleanField())
+        rows = self.until(day).filter(moved).annotate(month=Left("day", 7), is_new=is_new).order_by("month")
+        sums = rows.values_list("month", "is_new").annotate(
+            Sum("opened"), Sum("issued"), Sum("body_paid"), Sum("interest_paid")
+        )
+        return {
+            (month, bool(is_new)): Turnover(opened, issued, body + interest)
+            for month, is_new, opened, issued, body, interest in sums
+        }
 
     def ageing(self, day: date) -> list[Standing]:
         """Returns the standing of each bucket at the end of the day, in the order of BUCKETS."""

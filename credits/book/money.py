@@ -80,3 +80,27 @@ class ComparableMoneySum(MoneySum):
     def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, Any]:
         sql, params = super().as_sqlite(compiler, connection, **extra)
         return f"CAST({sql} / 100.0 AS NUMERIC)", params  # comparable with a Decimal, which is sent as text
+
+
+class Exceeds(Func):
+    """Tells whether an amount is more than so many ten-thousandths of another one, exactly.
+
+    It takes the amount, the other amount, and the number of ten-thousandths, which is an integer.
+    """
+
+    arity = 3
+    output_field: Any = models.BooleanField()
+
+    def as_mysql(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, Any]:
+        return self.compared(compiler, *self.source_expressions)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, Any]:
+        # A product beyond 64 bits becomes a float, but then it is beyond all amounts anyway.
+        *amounts, number = self.source_expressions
+        kopecks = [Kopecks(amount, output_field=models.BigIntegerField()) for amount in amounts]
+        return self.compared(compiler, *kopecks, number)
+
+    @staticmethod
+    def compared(compiler: Any, *expressions: Any) -> tuple[str, Any]:
+        (amount, first), (other, second), (number, third) = map(compiler.compile, expressions)
+        return f"({amount} * 10000 > {other} * ({number}))", (*first, *second, *third)
