@@ -9,7 +9,8 @@ from django.db.models import F
 
 from credits.book import reading
 from credits.book.reading import in_batches
-from credits.models import Credit, Payment
+from credits.book.writing import writing
+from credits.models import Borrower, Credit, Payment
 
 from . import builders
 
@@ -45,6 +46,21 @@ def test_every_row_is_read_once_and_in_order(payments, order, sums):
     assert [row.sum for row in in_batches(Payment.objects.filter(sum__gt=20).order_by(*order))] == [
         amount for amount in sums if amount > 20
     ]
+
+
+def test_a_full_batch_can_prefetch_a_row_for_each_of_its_rows(monkeypatch):
+    monkeypatch.undo()
+    day = date(2021, 6, 1)
+    with writing():
+        borrowers = Borrower.objects.bulk_create(
+            Borrower(login=f"borrower{number}", registration_date=day) for number in range(1100)
+        )
+        Credit.objects.bulk_create(
+            Credit(borrower=borrower, issuance_date=day, return_date=day, body=1, percent=0)
+            for borrower in borrowers
+        )
+    rows = in_batches(Credit.objects.prefetch_related("borrower").order_by("-issuance_date", "-pk"))
+    assert [row.borrower.login for row in rows] == [f"borrower{number}" for number in range(1099, -1, -1)]
 
 
 def test_an_empty_table_has_no_batches():
