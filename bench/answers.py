@@ -39,6 +39,17 @@ API = (
     "overview",
     "user_credits/{borrower}",
     "borrower/{borrower}",
+    "ageing?check_date=2022-07-31",
+    "portfolio_trend?check_date=2022-07-31",
+    "provisions?check_date=2022-07-31",
+    "vintages?check_date=2022-07-31",
+    "collection_efficiency?check_date=2022-07-31",
+    "first_payment_default?check_date=2022-07-31",
+    "roll_rates?month=2022-06&months=24",
+    "expected_receipts?check_date=2022-07-31",
+    "new_and_returning?check_date=2022-07-31",
+    "top_borrowers?check_date=2022-07-31",
+    "data_quality",
 )
 PAGES = (
     "/",
@@ -48,12 +59,28 @@ PAGES = (
     "/reports/year-on-year/?year=2022",
     "/reports/user-credits/?user_id={borrower}",
     "/reports/borrowers/{borrower}/",
+    "/reports/ageing/?check_date=2022-07-31",
+    "/reports/portfolio-trend/?check_date=2022-07-31",
+    "/reports/provisions/?check_date=2022-07-31",
+    "/reports/vintages/?check_date=2022-07-31",
+    "/reports/collection-efficiency/?check_date=2022-07-31",
+    "/reports/first-payment-default/?check_date=2022-07-31",
+    "/reports/roll-rates/?month=2022-06&months=24",
+    "/reports/expected-receipts/?check_date=2022-07-31",
+    "/reports/new-and-returning/?check_date=2022-07-31",
+    "/reports/top-borrowers/?check_date=2022-07-31",
+    "/reports/data-quality/",
 )
 LISTS = {"payments": "Payment", "credits": "Credit", "borrowers": "Borrower"}
 FILTERED = (
     "/reports/payments/?paid_from=2021-01-01&paid_to=2021-12-31",
     "/reports/credits/?issued_from=2021-01-01&issued_to=2021-12-31",
     "/reports/borrowers/?search=anchor",
+    "/reports/credits/?check_date=2022-07-31&state=open&due_from=2022-05-31&due_to=2022-06-30",
+    "/reports/credits/?due_from=2022-05-01&due_to=2022-05-31&late=30&history=new",
+    "/reports/credits/?flaw=closed_unpaid",
+    "/reports/payments/?issued_from=2022-05-01&issued_to=2022-05-31&paid_to=2022-06-30&kind=1",
+    "/reports/payments/?due_from=2022-05-01&due_to=2022-05-31&kind=1&within=30",
 )
 ORDERINGS = {
     "payments": ("id", "payment_date", "sum"),

@@ -32,10 +32,11 @@ NOBODY = (ZERO, "")  # the place after all borrowers that owe something
 class Params(ParamsAtDate):
     count = NumberField(
         required=False,
+        initial=COUNT,
         min_value=1,
         max_value=MOST,
         label=_("Borrowers"),
-        help_text=_("a whole number from 1 to 100; default: 20"),
+        help_text=_("a whole number from 1 to 100"),
     )
 
 

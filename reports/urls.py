@@ -54,6 +54,16 @@ pages = [
         ReportPage.as_view(report=provisions.report, asks=False),
         name="provisions_page",
     ),
+    path(
+        "reports/roll-rates/",
+        ReportPage.as_view(report=roll_rates.report, asks=False),
+        name="roll_rates_page",
+    ),
+    path(
+        "reports/expected-receipts/",
+        ReportPage.as_view(report=expected_receipts.report, asks=False),
+        name="expected_receipts_page",
+    ),
     path("reports/vintages/", ReportPage.as_view(report=vintages.report, asks=False), name="vintages_page"),
     path(
         "reports/collection-efficiency/",
@@ -66,16 +76,6 @@ pages = [
         name="first_payment_default_page",
     ),
     path(
-        "reports/roll-rates/",
-        ReportPage.as_view(report=roll_rates.report, asks=False),
-        name="roll_rates_page",
-    ),
-    path(
-        "reports/expected-receipts/",
-        ReportPage.as_view(report=expected_receipts.report, asks=False),
-        name="expected_receipts_page",
-    ),
-    path(
         "reports/new-and-returning/",
         ReportPage.as_view(report=new_and_returning.report, asks=False),
         name="new_and_returning_page",
@@ -84,11 +84,6 @@ pages = [
         "reports/top-borrowers/",
         ReportPage.as_view(report=top_borrowers.report, asks=False),
         name="top_borrowers_page",
-    ),
-    path(
-        "reports/data-quality/",
-        ReportPage.as_view(report=data_quality.report, asks=False),
-        name="data_quality_page",
     ),
     path("reports/user-credits/", ReportPage.as_view(report=user_credits.report), name="user_credits_page"),
     path("reports/borrowers/", ListingPage.as_view(listing=borrower_list.listing), name="borrowers_page"),
@@ -99,6 +94,11 @@ pages = [
     ),
     path("reports/credits/", ListingPage.as_view(listing=credit_list.listing), name="credits_page"),
     path("reports/payments/", ListingPage.as_view(listing=payment_list.listing), name="payments_page"),
+    path(
+        "reports/data-quality/",
+        ReportPage.as_view(report=data_quality.report, asks=False),
+        name="data_quality_page",
+    ),
 ]
 
 # Also at the root, for clients of the original service.
@@ -117,25 +117,22 @@ api = [
         ReportAPI.as_view(report=collection_efficiency.report),
         name="collection_efficiency",
     ),
+    path("data_quality", ReportAPI.as_view(report=data_quality.report), name="data_quality"),
+    path("expected_receipts", ReportAPI.as_view(report=expected_receipts.report), name="expected_receipts"),
     path(
         "first_payment_default",
         ReportAPI.as_view(report=first_payment_default.report),
         name="first_payment_default",
     ),
-    path("data_quality", ReportAPI.as_view(report=data_quality.report), name="data_quality"),
     path("month", ReportAPI.as_view(report=month.report), name="month"),
     path("new_and_returning", ReportAPI.as_view(report=new_and_returning.report), name="new_and_returning"),
     path("overview", ReportAPI.as_view(report=overview.report), name="overview"),
     path("pace", ReportAPI.as_view(report=pace.report), name="pace"),
     path("portfolio_trend", ReportAPI.as_view(report=portfolio_trend.report), name="portfolio_trend"),
     path("provisions", ReportAPI.as_view(report=provisions.report), name="provisions"),
-    path("vintages", ReportAPI.as_view(report=vintages.report), name="vintages"),
-    path("expected_receipts", ReportAPI.as_view(report=expected_receipts.report), name="expected_receipts"),
-    path("month", ReportAPI.as_view(report=month.report), name="month"),
-    path("overview", ReportAPI.as_view(report=overview.report), name="overview"),
-    path("pace", ReportAPI.as_view(report=pace.report), name="pace"),
     path("roll_rates", ReportAPI.as_view(report=roll_rates.report), name="roll_rates"),
     path("top_borrowers", ReportAPI.as_view(report=top_borrowers.report), name="top_borrowers"),
+    path("vintages", ReportAPI.as_view(report=vintages.report), name="vintages"),
     path("year_on_year", ReportAPI.as_view(report=year_on_year.report), name="year_on_year"),
 ]
 

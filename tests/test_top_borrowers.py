@@ -222,7 +222,7 @@ def test_an_invalid_count_is_reported(analyst, count):
     assert response.status_code == 400
     (fault,) = response.json()["errors"]
     assert (fault["parameter"], fault["found"]) == ("count", count)
-    assert fault["expected"] == "a whole number from 1 to 100; default: 20"
+    assert fault["expected"] == "a whole number from 1 to 100"
 
 
 def test_an_empty_book_has_no_rows(analyst):
