@@ -127,12 +127,12 @@ class CreditQuerySet(DatedQuerySet):
     day = "issuance_date"
     amount = "body"
 
-    def open_at(self, day: date) -> Self:
-        """Returns the credits that were issued by the day and not returned by it."""
-        return self.filter(returned_after(day), issuance_date__lte=day)
+    def with_outstanding(self, day: date) -> Self:
+        """Annotates each credit with outstanding on the day: body - body payments by then, at least 0.
 
-    def outstanding_at(self, day: date) -> Self:
-        """Annotates credits open on the day with outstanding: body - body payments by then, at least 0."""
+        A credit that is not open on the day owes nothing.
+        """
+        money = models.DecimalField(**MONEY)
         paid = (
             Payment.objects.filter(credit=OuterRef("pk"), type=Dictionary.BODY, payment_date__lte=day)
             .order_by()
@@ -140,8 +140,21 @@ class CreditQuerySet(DatedQuerySet):
             .annotate(paid=ComparableMoneySum("sum"))
         )
         owed = F("body") - Coalesce(Subquery(paid.values("paid")), ZERO)
-        not_negative = Greatest(owed, ZERO, output_field=models.DecimalField(**MONEY))
-        return self.open_at(day).annotate(outstanding=Round(not_negative, 2))  # SQLite subtracts floats
+        left = Round(Greatest(owed, ZERO, output_field=money), 2)  # SQLite subtracts floats
+        is_open = Q(returned_after(day), issuance_date__lte=day)
+        return self.annotate(outstanding=Case(When(is_open, then=left), default=ZERO, output_field=money))
+
+    def total_on(self, day: date) -> Total:
+        """Returns total(), and what the credits owe on the day."""
+        found = self.with_outstanding(day)
+        sums = found.aggregate(count=Count("pk"), sum=MoneySum("body"), owed=MoneySum("outstanding"))
+        return Total(sums["count"], sums["sum"], sums["owed"])
+
+    def late(self, days: int, on: date) -> Self:
+        """Returns the credits not returned by due date + days. A return after the day `on` doesn't count."""
+        deadline = DaysLater("return_date", days)
+        returned_late = Q(actual_return_date__gt=F("deadline"))
+        return self.alias(deadline=deadline).filter(returned_after(on) | returned_late)
 
     def named(self, words: str) -> Self:
         """Returns the credits that have this id, or a borrower that has this id or such a login."""
@@ -279,6 +292,8 @@ class Credit(BookModel):
     # Set by with_payments().
     body_payments: Decimal
     percent_payments: Decimal
+    # Set by with_outstanding().
+    outstanding: Decimal
 
     objects = CreditQuerySet.as_manager()
 
@@ -398,6 +413,23 @@ class Dictionary(BookModel):
 class PaymentQuerySet(DatedQuerySet):
     day = "payment_date"
     amount = "sum"
+
+    def of_few(self, lent: CreditQuerySet) -> Self:
+        """Returns the payments of these credits. The database finds the credits, then their payments."""
+        return self.filter(credit__in=lent)
+
+    def of_many(self, lent: CreditQuerySet) -> Self:
+        """Returns the payments of these credits. The database looks at the credit of each payment in turn.
+
+        With of_few() MariaDB would sort millions of payments for one page.
+        """
+        of_payment = lent.filter(pk=OuterRef("credit")).values("pk")
+        return self.alias(lent=Subquery(of_payment)).filter(lent__isnull=False)
+
+    def within(self, days: int) -> Self:
+        """Returns the payments that were made by their credit's due date + days."""
+        due = Credit.objects.filter(pk=OuterRef("credit")).values("return_date")
+        return self.alias(due=Subquery(due)).filter(payment_date__lte=DaysLater("due", days))
 
     def paid_for_body(self, day: date) -> dict[int, tuple[Decimal, date | None, date | None]]:
         """Returns {credit: (paid for its body by the day, day of the last payment, day of the next one)}."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 from django.apps import apps
 from django.db import models
-from django.db.models import Case, ExpressionWrapper, F, Q, Sum, Value, When
+from django.db.models import Case, ExpressionWrapper, F, Max, Min, Q, Sum, Value, When
 from django.db.models.functions import Greatest, Left
 from django.utils.translation import gettext_lazy as _
 
@@ -20,6 +20,7 @@ from .book.days import days_before
 from .book.money import KOPECK, ZERO, WholeKopecks, percent
 from .book.reading import chunks
 from .book.summaries import Summary, SummaryManager
+from .totals import Total
 
 IDS_AT_ONCE = 500  # in one query
 DAYS_AT_ONCE = 20  # due days whose payments are read in one query
@@ -130,6 +131,16 @@ class MovementQuerySet(models.QuerySet[Any]):
     def until(self, day: date) -> Self:
         """Returns the movements by the day, of credits issued by the day."""
         return self.filter(day__lte=day, issued_on__lte=day)
+
+    def total(self) -> Total:
+        """Returns the number of credits issued, and the sum of their bodies."""
+        sums = self.aggregate(count=Sum("opened"), sum=Sum("issued"))
+        return Total(sums["count"] or 0, sums["sum"] or ZERO)
+
+    def days(self) -> tuple[date | None, date | None]:
+        """Returns the first and the last day on which something happened."""
+        found = self.aggregate(first=Min("day"), last=Max("day"))
+        return found["first"], found["last"]
 
     def by_bucket(self, day: date) -> Self:
         """Annotates each movement with the number of its credits' bucket on the day."""

@@ -17,10 +17,11 @@ from .book.summaries import Summary, SummaryManager
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """The number of issuances or payments, and their sum."""
+    """The number of issuances or payments, and their sum. That of credits may tell what they owe on a day."""
 
     count: int = 0
     sum: Decimal = ZERO
+    outstanding: Decimal | None = None
 
 
 class DailyTotalQuerySet(models.QuerySet[Any]):

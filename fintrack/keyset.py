@@ -37,16 +37,18 @@ def after(values: Sequence[Any], order: Sequence[str]) -> Q:
 
 
 def ids_first(part: QuerySet[Any]) -> list[Any]:
-    """Returns the rows of a sliced QuerySet with their prefetched rows, but without its annotations.
+    """Returns the rows of a sliced QuerySet, with its annotations and prefetched rows.
 
     The first query reads ids alone, from an index that has all the columns it needs. If it had to read whole
     rows, MySQL would scan the index from its end instead of starting at the position, and MariaDB would sort
     the table instead of skipping an offset. Call it in a snapshot, so that no row vanishes in between.
     """
     ids = list(part.values_list("pk", flat=True))
-    slice_: Any = part
-    table = part.model._base_manager.prefetch_related(*slice_._prefetch_related_lookups)
-    found = table.in_bulk(ids)
+    whole: Any = part.all()
+    whole.query.clear_limits()
+    whole.query.clear_ordering(force=True)
+    whole.query.clear_where()
+    found = whole.in_bulk(ids)
     return [found[pk] for pk in ids]
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from django import forms
 from django.db.models import QuerySet
@@ -54,7 +55,7 @@ def find(search: str, order: str, today: date) -> QuerySet[BorrowerDebt]:
     return found.filter(borrower__in=Borrower.objects.search(search)) if search else found
 
 
-def row_of(debt: BorrowerDebt, today: date) -> Row:
+def row_of(debt: BorrowerDebt, today: date, **filters: Any) -> Row:
     return Row(
         borrower_id=debt.borrower_id,
         login=debt.borrower.login,

@@ -3,15 +3,25 @@
 import csv
 import io
 import re
+from copy import copy
 from datetime import date, timedelta
 from decimal import Decimal
 from html import unescape
+from itertools import combinations
+from operator import attrgetter
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 import time_machine
+from django.utils.html import strip_tags
 
 from credits.book.money import grouped
+from credits.book.writing import writing
 from credits.models import Credit, Dictionary
+from credits.totals import Total
+from reports import payment_list
 from reports.templatetags import figures
 
 from . import builders
@@ -225,6 +235,14 @@ def test_a_page_takes_at_most_eight_queries_and_counts_no_rows(analyst, django_a
     assert not [query["sql"] for query in queries.captured_queries if "COUNT(" in query["sql"]]
 
 
+def test_a_filtered_page_with_its_total_takes_at_most_ten_queries(analyst, django_assert_max_num_queries):
+    credits_of_one_day(150)
+    address = "/reports/credits/?state=open&check_date=2021-06-30&due_to=2021-05-31&history=new"
+    analyst.get(address)
+    with django_assert_max_num_queries(10):
+        assert analyst.get(address).context["total"] == Total(150, Decimal(150), Decimal(150))
+
+
 @pytest.mark.parametrize("cursor", ["x", "W3RydWVd", "WzEsIjEwMCJd:Hj0vTMl"])
 def test_an_invalid_cursor_returns_404(analyst, cursor):
     response = analyst.get("/reports/credits/", {"cursor": cursor})
@@ -262,6 +280,12 @@ def test_pages_keep_the_filters_and_downloads_have_all_pages(analyst):
         ("/reports/borrowers/?sort=x", "sort: expected one of these parameters"),
         ("/reports/borrowers/?page=2", "page: expected one of these parameters"),
         ("/reports/credits/?format=xlsx", "Select a valid choice"),
+        ("/reports/credits/?check_date=2021-06-31", "Enter a valid date."),
+        ("/reports/credits/?late=-1", "Enter a whole number."),
+        ("/reports/credits/?late=10000", "Ensure this value is less than or equal to 9999."),
+        ("/reports/credits/?history=late", "Select a valid choice"),
+        ("/reports/credits/?flaw=BODY_OVERPAID", "Select a valid choice"),
+        ("/reports/payments/?within=1.5", "Enter a whole number."),
     ],
 )
 def test_a_wrong_filter_returns_400_with_its_fault(analyst, address, error):
@@ -291,16 +315,16 @@ def test_the_file_name_of_a_download_contains_its_filters(analyst, search, named
     assert response["Content-Disposition"] == f"attachment; {named}"
 
 
-def test_outstanding_at_a_date_ignores_later_days():
+def test_outstanding_on_a_day_ignores_later_days():
     credit = builders.credit("2021-06-01", 1000, actual_return_date="2021-06-20")
     builders.payment(credit, "2021-06-10", "300")
-    builders.payment(credit, "2021-06-19", "700")
+    builders.payment(credit, "2021-06-18", "500")
 
     def owed(day):
-        return [item.outstanding for item in Credit.objects.outstanding_at(date(2021, 6, day))]
+        return Credit.objects.with_outstanding(date.fromisoformat(day)).get().outstanding
 
-    assert [owed(day) for day in (1, 10, 19, 20)] == [[1000], [700], [0], []]
-    assert list(Credit.objects.outstanding_at(date(2021, 5, 31))) == []
+    days = ("2021-05-31", "2021-06-01", "2021-06-10", "2021-06-19", "2021-06-20")
+    assert [owed(day) for day in days] == [0, 1000, 700, 200, 0]
 
 
 @pytest.mark.parametrize(
@@ -310,6 +334,276 @@ def test_outstanding_at_a_date_ignores_later_days():
 def test_outstanding_is_exact_to_the_kopeck(body, paid, left):
     credit = builders.credit("2021-06-01", body)
     builders.payment(credit, "2021-06-10", paid)
-    found = Credit.objects.outstanding_at(date(2021, 6, 10))
+    found = Credit.objects.with_outstanding(date(2021, 6, 10))
     assert found.get().outstanding == Decimal(left)
     assert found.filter(outstanding=Decimal(left)).exists()
+
+
+# Filters of the lists. Those of one parameter can't be combined.
+OF_CREDITS = [
+    "issued_from=2021-02-01&issued_to=2021-04-20",
+    "due_from=2021-03-01&due_to=2021-04-30",
+    "due_to=2021-03-15",
+    "returned_from=2021-03-01&returned_to=2021-05-31",
+    "returned_from=2021-04-01",
+    "state=open",
+    "state=in_term",
+    "state=overdue&state=closed",
+    "state=in_term&state=overdue",
+    "state=closed",
+    "check_date=2021-04-10",
+    "check_date=2021-05-15",
+    "late=0",
+    "late=20",
+    "history=new",
+    "history=returning&history=late_before",
+    "history=late_before",
+    "flaw=body_overpaid",
+    "flaw=never_paid",
+    "borrower={borrower}",
+]
+OF_PAYMENTS = [
+    "paid_from=2021-03-01&paid_to=2021-04-30",
+    "paid_to=2021-03-31",
+    "kind=1",
+    "kind=2",
+    "credit={credit}",
+    "borrower={borrower}",
+    "issued_from=2021-02-01&issued_to=2021-04-20",
+    "due_from=2021-03-01&due_to=2021-04-30",
+    "within=0",
+    "within=12",
+    "history=new",
+    "history=returning&history=late_before",
+]
+
+
+def combined(filters: list[str]) -> list[str]:
+    """Returns each filter alone, all pairs that can be combined, and some triples."""
+    some = [[one] for one in filters] + list(combinations(filters, 2)) + list(combinations(filters, 3))[::11]
+    names = [[re.split("_from|_to|=", one)[0] for one in each] for each in some]
+    return ["&".join(each) for each, of in zip(some, names, strict=True) if len(set(of)) == len(of)]
+
+
+def flaws_of(credit: Any) -> set[str]:
+    if not credit.paid:
+        return set() if credit.returned else {"never_paid"}
+    for_body = sum(amount for _, kind, amount in credit.paid if kind == Dictionary.BODY)
+    return {"body_overpaid"} if for_body > credit.body else set()
+
+
+def history_of(credit: Any, every: list[Any]) -> str:
+    earlier = [one for one in every if one.borrower is credit.borrower and one.issued < credit.issued]
+    for one in earlier:
+        deadline = one.due + timedelta(days=30)
+        if deadline <= credit.issued and not (one.returned and one.returned <= deadline):
+            return "late_before"
+    return "returning" if earlier else "new"
+
+
+@pytest.fixture
+def lent() -> list[Any]:
+    """Creates credits of each kind of state, history and flaw. Returns plain copies of them."""
+    who = [builders.borrower() for _ in range(12)]
+    every = []
+    for number in range(42):
+        issued = date(2021, 1, 1) + timedelta(days=4 * number)
+        if number == 39:
+            issued = date(2021, 7, 2)  # to come
+        due = issued + timedelta(days=14 + 16 * (number % 2))
+        returned = [None, due - timedelta(days=3), due + timedelta(days=12), due + timedelta(days=25)]
+        last = "5000" if number % 13 == 5 else "1.01"
+        paid = [(2, 1, "20.05"), (20, 2, "7.77"), (20, 1, "33.33"), (41, 1, last)] if number % 9 else []
+        credit = SimpleNamespace(
+            borrower=who[number * 5 % 12],
+            issued=issued,
+            due=due,
+            returned=returned[number % 4] if number != 39 else None,
+            body=Decimal(100 * number) + Decimal("0.19"),
+            paid=[(issued + timedelta(days), kind, Decimal(amount)) for days, kind, amount in paid],
+        )
+        credit.flaws = flaws_of(credit)
+        every.append(credit)
+    with writing():
+        for credit in every:
+            credit.history = history_of(credit, every)
+            days = {"return_date": credit.due, "actual_return_date": credit.returned}
+            row = builders.credit(f"{credit.issued}", credit.body, borrower=credit.borrower, **days)
+            credit.pk = row.pk
+            for day, kind, amount in credit.paid:
+                builders.payment(row, f"{day}", amount, kind)
+    return every
+
+
+def state_on(day: date, credit: Any) -> str:
+    if credit.issued > day:
+        return ""
+    if credit.returned and credit.returned <= day:
+        return "closed"
+    return "overdue" if credit.due < day else "in_term"
+
+
+def left_on(day: date, credit: Any) -> Decimal:
+    if state_on(day, credit) not in ("in_term", "overdue"):
+        return Decimal(0)
+    paid = sum(amount for paid_on, kind, amount in credit.paid if kind == Dictionary.BODY and paid_on <= day)
+    return max(credit.body - paid, Decimal(0))
+
+
+def within(asked: dict[str, list[str]], name: str, day: date | None) -> bool:
+    """Tells whether the day lies in the range that is asked for; no range is all days and none."""
+    bounds = [
+        date.fromisoformat(asked[bound][0]) if bound in asked else None
+        for bound in (f"{name}_from", f"{name}_to")
+    ]
+    if not any(bounds):
+        return True
+    return day is not None and (bounds[0] or day) <= day <= (bounds[1] or day)
+
+
+def matches(credit: Any, asked: dict[str, list[str]], day: date) -> bool:
+    """Tells whether the credit is one of those asked for, as of the day."""
+    states = [state_on(day, credit)]
+    states += ["open"] if states[0] in ("in_term", "overdue") else []
+    in_time = credit.returned and credit.returned <= day
+    for days in asked.get("late", []):
+        in_time = in_time and credit.returned <= credit.due + timedelta(int(days))
+    return (
+        within(asked, "issued", credit.issued)
+        and within(asked, "due", credit.due)
+        and within(asked, "returned", credit.returned)
+        and ("check_date" not in asked or credit.issued <= day)
+        and ("state" not in asked or bool(set(states) & set(asked["state"])))
+        and ("late" not in asked or not in_time)
+        and ("history" not in asked or credit.history in asked["history"])
+        and credit.flaws.issuperset(asked.get("flaw", []))
+        and ("borrower" not in asked or credit.borrower.pk == int(asked["borrower"][0]))
+    )
+
+
+def test_every_combination_of_filters_finds_the_credits_that_plain_python_finds(lent, analyst):
+    """The total is that of the rows, whether it was computed from movements or from credits."""
+    lengths = set()
+    for query in combined(OF_CREDITS):
+        query = query.format(borrower=lent[3].borrower.pk)
+        asked = parse_qs(query)
+        day = date.fromisoformat(asked.get("check_date", ["2021-07-01"])[0])
+        known = [copy(credit) for credit in lent]
+        for credit in known:
+            if "check_date" in asked and credit.returned and credit.returned > day:
+                credit.returned = None
+        found = [credit for credit in known if matches(credit, asked, day)]
+        found.sort(key=lambda credit: (credit.issued, credit.pk), reverse=True)
+        expected = [
+            (credit.pk, state_on(day, credit), credit.returned, left_on(day, credit)) for credit in found
+        ]
+        page = analyst.get(f"/reports/credits/?{query}").context
+        columns = attrgetter("credit_id", "state", "actual_return_date", "outstanding")
+        assert list(map(columns, page["rows"])) == expected, query
+        bodies = sum((credit.body for credit in found), Decimal(0))
+        owed = sum((left_on(day, credit) for credit in found), Decimal(0))
+        assert page["total"] == Total(len(found), bodies, owed), query
+        lengths.add(len(found))
+    assert len(lengths) > 20
+
+
+@pytest.mark.parametrize("many", [0, payment_list.MANY])
+def test_every_combination_of_filters_finds_the_payments_that_plain_python_finds(
+    lent, analyst, monkeypatch, many
+):
+    """Payments of many credits are found in another way than those of a few."""
+    monkeypatch.setattr(payment_list, "MANY", many)
+    today = date(2021, 7, 1)
+    lengths = set()
+    for query in combined(OF_PAYMENTS):
+        query = query.format(borrower=lent[3].borrower.pk, credit=lent[7].pk)
+        asked = parse_qs(query)
+        of_credit = {name: value for name, value in asked.items() if name not in ("credit", "kind", "within")}
+        found = [
+            (paid, credit.pk, amount)
+            for credit in lent
+            if matches(credit, of_credit, today) and asked.get("credit", [f"{credit.pk}"]) == [f"{credit.pk}"]
+            for paid, kind, amount in credit.paid
+            if within(asked, "paid", paid)
+            and asked.get("kind", [f"{kind}"]) == [f"{kind}"]
+            and all(paid <= credit.due + timedelta(int(days)) for days in asked.get("within", []))
+        ]
+        rows = downloaded(analyst, f"/reports/payments/?{query}")
+        listed = [
+            (date.fromisoformat(r["payment_date"]), int(r["credit_id"]), Decimal(r["sum"])) for r in rows
+        ]
+        assert sorted(listed) == sorted(found), query
+        total = analyst.get(f"/reports/payments/?{query}").context["total"]
+        assert total == Total(len(found), sum((amount for *_, amount in found), Decimal(0))), query
+        lengths.add(len(found))
+    assert len(lengths) > 20
+
+
+def test_nothing_that_happens_later_changes_a_list_as_of_a_past_day(lent, analyst):
+    addresses = [
+        f"/reports/credits/?{query}".format(borrower=lent[3].borrower.pk)
+        for query in combined(OF_CREDITS)
+        if "check_date=2021-05-15" in query and "flaw" not in query  # flaws are those of today
+    ]
+
+    def shown():
+        return [(page.context["rows"], page.context["total"]) for page in map(analyst.get, addresses)]
+
+    before = shown()
+    with writing():
+        for credit in Credit.objects.filter(issuance_date__lte="2021-05-15"):
+            builders.payment(credit, "2021-05-16", "3.33")
+            builders.credit("2021-05-16", "777.77", borrower=credit.borrower)
+            if not credit.actual_return_date:
+                credit.actual_return_date = date(2021, 5, 16)
+                credit.save()
+    assert shown() == before
+    assert len(before) > 20
+
+
+def test_a_past_list_names_its_day_and_what_was_outstanding(analyst):
+    credit = builders.credit("2021-05-01", "1000.10", return_date=date(2021, 5, 15))
+    builders.payment(credit, "2021-05-20", "300.05")
+    builders.payment(credit, "2021-06-20", "500")
+    html = analyst.get("/reports/credits/?check_date=2021-05-31&state=overdue").content.decode()
+    shown = " ".join(strip_tags(html[: html.index('<form class="params"')]).split())
+    assert shown.endswith("As of 2021-05-31. 1 found, 1 000.10 in all. Outstanding: 700.05.")
+    assert f'<a href="/reports/payments/?credit={credit.pk}&amp;paid_to=2021-05-31">' in html
+    (row,) = downloaded(analyst, "/reports/credits/?check_date=2021-05-31")
+    assert row == {
+        "credit_id": f"{credit.pk}",
+        "borrower_id": f"{credit.borrower_id}",
+        "login": credit.borrower.login,
+        "issuance_date": "2021-05-01",
+        "return_date": "2021-05-15",
+        "actual_return_date": "",
+        "state": "overdue",
+        "days_past_due": "16",
+        "body": "1000.10",
+        "interest": "0.00",
+        "outstanding": "700.05",
+    }
+
+
+@pytest.mark.parametrize("of_borrower", [False, True])
+def test_the_outstanding_total_is_exact_beyond_fifteen_digits(analyst, of_borrower):
+    """The first is added up from movements, the second from credits."""
+    who = builders.borrower()
+    for number in range(11):
+        credit = builders.credit("2021-06-01", "999999999999.99", borrower=who)
+        builders.payment(credit, "2021-06-10", f"0.0{number % 9 + 1}")
+    address = f"/reports/credits/?check_date=2021-06-10&borrower={who.pk if of_borrower else ''}"
+    assert analyst.get(address).context["total"] == Total(
+        11, Decimal("10999999999999.89"), Decimal("10999999999999.41")
+    )
+
+
+def test_rare_filters_are_folded_away_until_one_is_set(analyst):
+    def fold(query):
+        return re.search(r"<details( open)?>", analyst.get(f"/reports/credits/?{query}").content.decode())[1]
+
+    assert fold("") is None
+    assert fold("state=open&due_from=&flaw=") is None
+    assert fold("late=0") == " open"
+    assert fold("due_from=yesterday") == " open"
+    assert "<details" not in analyst.get("/reports/borrowers/").content.decode()
