@@ -244,17 +244,10 @@ class CreditQuerySet(DatedQuerySet):
 
         Those whose bodies add up to less than `least` are left out, since they owe less too.
         """
-        paid = (
-            Payment.objects.filter(credit=OuterRef("pk"), type=Dictionary.BODY, payment_date__lte=day)
-            .order_by()
-            .values("credit")
-            .annotate(paid=ComparableMoneySum("sum"))
-        )
-        left = F("body") - Coalesce(Subquery(paid.values("paid")), ZERO)
-        owed = MoneySum(Greatest(left, ZERO, output_field=models.DecimalField(**MONEY)))
         some = self.lent_by_borrower().filter(lent__gte=least).values("owner")
-        found = self.filter(borrower__in=some).order_by().values("borrower").annotate(owed=owed)
-        return found.order_by("-owed", "borrower__login").values_list("borrower", flat=True)[:count]
+        found = self.with_outstanding(day).filter(borrower__in=some).order_by().values("borrower")
+        owing = found.annotate(owed=MoneySum("outstanding")).order_by("-owed", "borrower__login")
+        return owing.values_list("borrower", flat=True)[:count]
 
     def flawed(self, kind: Flaw.Kind) -> Self:
         """Returns the credits that have this flaw."""

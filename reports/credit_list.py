@@ -14,7 +14,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from credits.book.money import rounded
-from credits.models import Credit, CreditQuerySet, Flaw, Movement
+from credits.models import Credit, CreditQuerySet, Flaw, Movement, Rate
 from credits.movements import MovementQuerySet, Standing
 from credits.totals import Total
 
@@ -27,7 +27,8 @@ STATES = {
     Credit.OVERDUE: _("overdue"),
     Credit.CLOSED: _("closed"),
 }
-FLAWS = {flaw.name.lower(): flaw.label for flaw in Flaw.Kind}
+BEYOND_RATE = "interest_beyond_rate"
+FLAWS = {flaw.name.lower(): flaw.label for flaw in Flaw.Kind} | {BEYOND_RATE: _("interest beyond the rate")}
 
 
 class Params(ListingParams):
@@ -115,8 +116,11 @@ def find(
         found = found.late(late, day)
     if history:
         found = found.with_history().filter(history__in=histories(history))
-    if flaw:
-        found = found.filter(pk__in=Flaw.objects.filter(kind=Flaw.Kind[flaw.upper()]).values("credit_id"))
+    if flaw == BEYOND_RATE:
+        rate = Rate.objects.percents()[Rate.DAILY_INTEREST]
+        found = found.none() if rate is None else found.beyond_daily_rate(rate, today)
+    elif flaw:
+        found = found.flawed(Flaw.Kind[flaw.upper()])
     return found.with_outstanding(day).prefetch_related("borrower").order_by("-issuance_date", "-id")
 
 

@@ -20,6 +20,7 @@ from credits.models import Credit, CreditQuerySet, Dictionary, Flaw, Rate
 from credits.totals import DailyTotal
 from plans.models import Plan
 
+from .credit_list import BEYOND_RATE
 from .params import ParamsAtToday
 from .report import Report
 
@@ -33,7 +34,6 @@ class Check(NamedTuple):
 
 
 NEVER_PAID = "never_paid_90"
-BEYOND_RATE = "interest_beyond_rate"
 PLANS = {
     "months_without_issuance_plan": Dictionary.ISSUANCE,
     "months_without_collection_plan": Dictionary.COLLECTION,

@@ -20,9 +20,9 @@ from credits.movements import History
 
 from .at_date import ParamsAtDate, date_of, month_ends_beside
 from .grace import GRACES, IN_CHART, cells, curve, due_by, name_of
+from .listing import HISTORIES
 from .report import Report, summed
 
-HISTORIES = {history.name.lower(): history.label for history in History}
 GRACE_OF_HISTORIES = 30  # in the chart of the histories
 
 

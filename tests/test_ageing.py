@@ -162,14 +162,14 @@ def test_buckets_add_up_to_what_all_credits_owe():
             builders.payment(one, f"{issued + timedelta(days=part * 20)}", f"{number}.37")
     for on in (date(2021, 1, 9), date(2021, 8, 31), date(2022, 1, 15), date(2022, 12, 31)):
         owing: dict[str, Decimal] = {}
-        for one in Credit.objects.outstanding_at(on):
+        for one in Credit.objects.in_state([Credit.OPEN], on).with_outstanding(on):
             name = next(bucket.name for bucket in BUCKETS[::-1] if one.days_past_due(on) >= bucket.least)
             owing[name] = owing.get(name, Decimal(0)) + one.outstanding
         rows = compute(on, TODAY)
         assert {row.bucket: row.outstanding for row in rows if row.credits} == owing
         (total,) = ageing.totals(rows)
         assert total["outstanding"] == sum(owing.values())
-        assert total["credits"] == Credit.objects.open_at(on).count() > 0
+        assert total["credits"] == Credit.objects.in_state([Credit.OPEN], on).count() > 0
         assert rows[1].par_percent == round(100 - rows[0].share_percent, 2)
 
 

@@ -3,14 +3,18 @@
 import json
 import os
 import random
+import re
 from calendar import monthrange
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from html import unescape
 from io import StringIO
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +22,13 @@ import pytest
 import time_machine
 from django.core.management import call_command
 from django.db import transaction
+from django.http import QueryDict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from credits.models import Borrower, Credit, Payment
+from reports import urls
+from reports.templatetags.figures import count, money, percent
 
 from . import builders
 
@@ -557,3 +564,76 @@ def test_buckets_add_up_to_the_borrowers_list_and_the_overview(analyst, folder):
         trend = asked(analyst, "portfolio_trend")[-1]
         assert trend["outstanding"] == outstanding == total(loan.owed(date(2022, 7, 31)) for loan in loans())
     assert Borrower.objects.count() == len(lines) - 1
+
+
+PAGES = [
+    "ageing/?check_date=2021-06-30",
+    "portfolio-trend/?check_date=2021-06-30",
+    "provisions/?check_date=2021-06-30",
+    "vintages/?check_date=2020-12-31",
+    "collection-efficiency/?check_date=2021-06-15",
+    "first-payment-default/?check_date=2021-06-15",
+    "roll-rates/?month=2021-06",
+    "expected-receipts/?check_date=2021-06-16",
+    "new-and-returning/?check_date=2021-06-16",
+    "top-borrowers/?check_date=2021-06-30&count=5",
+    "data-quality/",
+]
+SAID = re.compile(r"(?P<count>[^.]+) found, (?P<sum>.+) in all\.( Outstanding: (?P<owed>.+)\.)?$")
+
+
+def links(page: str) -> list[tuple[str, str]]:
+    """Returns (address, text) of each link to a list in the cells of a page's tables."""
+    found = re.findall(r'<td[^>]*>\s*<a href="([^"]+)">([^<]+)</a>', page)
+    return [
+        (unescape(address), unescape(text))
+        for address, text in found
+        if re.search("/reports/(credits|payments)/", address)
+    ]
+
+
+def amounts_of(page: str) -> set[str]:
+    """Returns all counts and amounts of a report, as its page and the lists show them."""
+    path, query = page.split("/?") if "?" in page else (page.strip("/"), "")
+    report = next(r.callback.view_initkwargs["report"] for r in urls.api if r.name == path.replace("-", "_"))
+    params = report.params(QueryDict(query)).checked()
+    params.pop("format")
+    rows = report.compute(**params)
+    found = [asdict(row) for row in rows] + report.totals(rows)
+    if path == "first-payment-default":  # the page adds up the histories of a month
+        for key, group in groupby(rows, attrgetter("month_due", "grace")):
+            found.append({"defaulted": sum(row.defaulted for row in group), "key": key})
+    return {
+        count(value) if isinstance(value, int) else money(value)
+        for row in found
+        for value in row.values()
+        if isinstance(value, int | Decimal)
+    }
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_count_and_amount_of_a_page_is_that_of_the_rows_behind_it(analyst, folder, page):
+    call_command("load_data", folder, stdout=StringIO())
+    response = analyst.get(f"/reports/{page}")
+    assert response.status_code == 200
+    followed = links(response.content.decode())
+    if page.startswith("provisions"):  # the provisions themselves are no sums of rows
+        followed = [followed[row * 3] for row in range(len(BUCKETS))]
+    assert followed
+    parts_of_percents = amounts_of(page)
+    for address, text in random.Random(1).sample(followed, min(60, len(followed))):
+        behind = analyst.get(address)
+        assert behind.status_code == 200, address
+        question = re.search(r'<p class="question">(.*?)</p>', behind.content.decode(), re.DOTALL)
+        said = SAID.search(re.sub(r"[ \n]+", " ", question[1]).strip()) if question else None
+        assert said, address
+        numbers = {number.strip() for number in said.groups() if number}
+        if "%" in text and page.startswith(("ageing", "portfolio-trend")):
+            day = QueryDict(address)["check_date"]
+            whole = total(row["outstanding"] for row in asked(analyst, f"ageing?check_date={day}"))
+            owed = Decimal(said["owed"].replace("\xa0", ""))
+            assert text == percent(ratio(owed, whole)), address
+        elif "%" in text or page.startswith("vintages"):
+            assert numbers & parts_of_percents, (address, text, said[0])
+        else:
+            assert text in numbers, (address, text, said[0])

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from django.contrib.auth.models import User
+from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import (
     Browser,
@@ -26,7 +27,7 @@ from playwright.sync_api import (
 from credits.book.writing import writing
 from credits.models import Borrower, Credit, Dictionary
 from fintrack.access import ANALYST
-from reports import listing
+from reports import listing, urls
 from reports.models import DataStamp
 from reports.templatetags.figures import count, money
 
@@ -394,6 +395,20 @@ def test_error_pages_explain_what_happened(walked):
         builders.migrated()
         visitor.click("To the overview")
         visitor.look("Overview")
+
+    walked(walk)
+
+
+def test_every_page_that_needs_no_parameters_can_be_read_everywhere(book, walked):
+    pages = [page for page in urls.pages if page.callback.view_initkwargs.get("asks") is False]
+    assert len(pages) > 10
+
+    def walk(visitor: Visitor) -> None:
+        visitor.go("/")
+        visitor.sign_in()
+        for page in pages:
+            visitor.go(reverse(page.name))
+            visitor.look(str(page.callback.view_initkwargs["report"].title))
 
     walked(walk)
 

@@ -436,6 +436,7 @@ class TestWriting:
         statements = [re.match(r"(\w+) .*?\b(credits_\w+)", query["sql"]) for query in queries]
         looked_up = [("SELECT", "credits_credit"), ("SELECT", "credits_dictionary")]
         moves = [
+            ("SELECT", "credits_payment"),  # the totals of the payment's day
             ("SELECT", "credits_credit"),  # when it is due
             ("SELECT", "credits_payment"),  # the days of its later payments
         ]
@@ -446,7 +447,6 @@ class TestWriting:
         ]
         others = [
             ("SELECT", "credits_credit"),  # its flaws
-            ("SELECT", "credits_payment"),  # the totals of the payment's day
             ("SELECT", "credits_credit"),  # whose it is
             ("SELECT", "credits_credit"),  # all of that borrower, and what was paid for them
             ("SELECT", "credits_payment"),
