@@ -2,7 +2,6 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.apps import apps as installed
-from django.db import transaction
 from django.db.models.signals import post_migrate
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -17,15 +16,16 @@ class CreditsConfig(AppConfig):
 
 
 def compute_new_summaries(apps: Any = installed, **kwargs: Any) -> None:
-    """Computes the summaries whose tables the migrations have just created."""
-    from .book.summaries import LOCK
-    from .models import BorrowerDebt, Credit, Flaw, Movement, one_at_a_time
+    """Computes the summaries whose tables the migrations have created, and renews the stamp."""
+    from .book.summaries import LOCK, NEW, recompute_all
+    from .book.writing import writing
+    from .models import BorrowerDebt, Credit, Lock, one_at_a_time
 
     tables = apps.all_models["credits"]  # an earlier migration, as a target, has not all of them
     if "borrowerdebt" in tables:
         BorrowerDebt.bring_to(timezone.localdate())
-    if "movement" in tables and Credit.objects.exists() and not Movement.objects.exists():
-        with transaction.atomic():
+    if "movement" in tables and Lock.objects.filter(name=NEW).exists():
+        with writing():
             one_at_a_time(LOCK)
-            Movement.recompute({Credit: None})
-            Flaw.recompute({Credit: None})
+            if Lock.objects.filter(name=NEW).delete()[0] and Credit.objects.exists():
+                recompute_all()

@@ -616,7 +616,7 @@ class BorrowerDebt(Summary):
 class RateQuerySet(BookQuerySet):
     def percents(self) -> dict[str, Decimal | None]:
         """Returns {name: percent} of all rates."""
-        return dict(self.values_list("name", "percent"))
+        return dict.fromkeys(Rate.NAMES) | dict(self.values_list("name", "percent"))
 
 
 class Rate(BookModel):

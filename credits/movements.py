@@ -194,11 +194,13 @@ class MovementQuerySet(models.QuerySet[Any]):
     def turnover(self, day: date) -> dict[tuple[str, bool], Turnover]:
         """Returns {("2021-06", whether the borrowers were new): Turnover} up to the day.
 
+        Money paid before the issuance counts in its own month, as it does in the month's collection.
         It has the months with an issuance or a payment, in order.
         """
         moved = Q(opened__gt=0) | Q(body_paid__gt=0) | Q(interest_paid__gt=0)
         is_new = ExpressionWrapper(Q(history=History.NEW), output_field=models.BooleanField())
-        rows = self.until(day).filter(moved).annotate(month=Left("day", 7), is_new=is_new).order_by("month")
+        rows = self.filter(moved, day__lte=day)
+        rows = rows.annotate(month=Left("day", 7), is_new=is_new).order_by("month")
         sums = rows.values_list("month", "is_new").annotate(
             Sum("opened"), Sum("issued"), Sum("body_paid"), Sum("interest_paid")
         )
@@ -504,14 +506,15 @@ def moved_days(keys: list[Moved]) -> Iterator[tuple[date, date]]:
     for pk, day in keys:
         given[pk].add(day)
     for some in chunks(given, IDS_AT_ONCE):
+        first = {pk: min(given[pk]) for pk in some}
         found = rows_of("Credit").filter(pk__in=some)
         due_days = {}
         for pk, due, *days in found.values_list("pk", "return_date", "issuance_date", "actual_return_date"):
             due_days[pk] = due
-            yield from ((due, day) for day in {*given[pk], *days} if day and day >= min(given[pk]))
-        paid = rows_of("Payment").filter(credit__in=some, payment_date__gt=min(min(given[pk]) for pk in some))
+            yield from ((due, day) for day in {*given[pk], *days} if day and day >= first[pk])
+        paid = rows_of("Payment").filter(credit__in=due_days, payment_date__gt=min(first.values()))
         for pk, day in paid.values_list("credit_id", "payment_date"):
-            if day > min(given[pk]):
+            if day > first[pk]:
                 yield due_days[pk], day
 
 

@@ -37,7 +37,7 @@ class Row:
 
 
 def compute(check_date: date | None, today: date) -> list[Row]:
-    """Returns a row for each bucket; none for an empty book."""
+    """Returns a row for each bucket; without a date, none for an empty book."""
     day = date_of(check_date, today)
     if day is None:
         return []

@@ -48,7 +48,7 @@ class Row:
 
 
 def compute(check_date: date | None, today: date) -> list[Row]:
-    """Returns a row for each period, the last only if a credit is due then; none for an empty book."""
+    """Returns a row for each period, the last only if a credit is due then. It needs a date or a book."""
     day = date_of(check_date, today)
     if day is None:
         return []

@@ -39,6 +39,10 @@ class Params(ParamsAtDate):
         help_text=_("a whole number from 1 to 100"),
     )
 
+    def clean(self) -> None:
+        super().clean()
+        self.cleaned_data["count"] = self.cleaned_data.get("count") or COUNT
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -65,7 +69,7 @@ class Debt(NamedTuple):
     days_past_due: int = 0
 
 
-def compute(check_date: date | None, count: int | None, today: date) -> list[Row]:
+def compute(check_date: date | None, count: int, today: date) -> list[Row]:
     """Returns the rows of both lists, each with at most `count` borrowers that owe something.
 
     A borrower owes at most the bodies of its open credits. So it reads the payments of those with the
@@ -74,7 +78,6 @@ def compute(check_date: date | None, count: int | None, today: date) -> list[Row
     day = date_of(check_date, today)
     if day is None:
         return []
-    count = count or COUNT
     lists = {
         OUTSTANDING: Credit.objects.in_state([Credit.OPEN], day),
         OVERDUE: Credit.objects.in_state([Credit.OVERDUE], day),
@@ -136,7 +139,7 @@ def totals(rows: list[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def page_context(rows: list[Row], check_date: date | None, count: int | None, today: date) -> dict[str, Any]:
+def page_context(rows: list[Row], check_date: date | None, count: int, today: date) -> dict[str, Any]:
     """Returns each list with its totals and its share of what the whole book owes."""
     day = date_of(check_date, today)
     if day is None:

@@ -61,14 +61,13 @@ def compute(check_date: date | None, today: date) -> list[Row]:
     if until is None:
         return []
     months = Movement.objects.until(until).by_cohort()
-    return [
-        row
-        for _cohort, group in groupby(months, attrgetter("cohort"))
-        for row in ages(list(group), until, today)
-    ]
+    last = max([today.isoformat()[:7], *(month.month for month in months)])
+    # A date far in the future would have ages without end.
+    end = min(until, last_of_month(date.fromisoformat(f"{last}-01")))
+    return [row for _cohort, group in groupby(months, attrgetter("cohort")) for row in ages(list(group), end)]
 
 
-def ages(months: list[CohortMonth], until: date, today: date) -> Iterator[Row]:
+def ages(months: list[CohortMonth], until: date) -> Iterator[Row]:
     """Yields the rows of a cohort. The first of its months is that of its issuance."""
     moved = {month.month: month for month in months}
     first = months[0]
@@ -76,7 +75,7 @@ def ages(months: list[CohortMonth], until: date, today: date) -> Iterator[Row]:
     recovered = collected = ZERO
     broke_even = False
     age = 0
-    while month and month <= min(until, today):  # a date far in the future has no end of ages
+    while month and month <= until:
         last = last_of_month(month)
         if now := moved.get(month.isoformat()[:7]):
             recovered += now.body_paid

@@ -141,7 +141,7 @@ def vintages(book: list[Loan], day: date) -> list[dict[str, Any]]:
     rows = []
     for month, cohort in sorted(cohorts.items()):
         issued = total(loan.body for loan in cohort)
-        age = 0
+        age, broke_even = 0, False
         while end_of(month, age).replace(day=1) <= day:
             until = min(end_of(month, age), day)
             recovered = total(loan.paid(until, 1) for loan in cohort)
@@ -156,8 +156,12 @@ def vintages(book: list[Loan], day: date) -> list[dict[str, Any]]:
                     "recovered_percent": ratio(recovered, issued),
                     "collected_sum": collected,
                     "collected_percent": ratio(collected, issued),
+                    "until": until.isoformat(),
+                    "multiple": ratio(collected / 100, issued),
+                    "breaks_even": collected >= issued and not broke_even,
                 }
             )
+            broke_even = broke_even or collected >= issued
             age += 1
     return rows
 
@@ -302,7 +306,13 @@ def test_ageing(analyst, book, day):
 @given(book=books(), day=dates_asked)
 def test_the_trend_is_the_ageing_of_each_month_end(analyst, book, day):
     with stored(book) as rows:
-        for row in asked(analyst, f"portfolio_trend?check_date={day}"):
+        found = asked(analyst, f"portfolio_trend?check_date={day}")
+        last = day if day == end_of(day) else end_of(day, -1)
+        ends = [end_of(last, -later) for later in reversed(range(24))]
+        open_ = [any(loan.is_open(end) for loan in rows) for end in ends]
+        since = open_.index(True) if any(open_) else 24
+        assert [row["month_end"] for row in found] == [end.isoformat() for end in ends[since:]]
+        for row in found:
             of_buckets = ageing(rows, date.fromisoformat(row["month_end"]))
             amounts_owed = [owed for _count, owed in of_buckets.values()]
             assert (row["credits"], row["outstanding"]) == (
@@ -364,11 +374,15 @@ def test_expected_receipts(analyst, book, day):
 @given(book=books(), day=dates_asked)
 def test_new_and_returning(analyst, book, day):
     with stored(book) as rows:
-        until = [loan for loan in rows if loan.issued <= day]
-        for row in asked(analyst, f"new_and_returning?check_date={day}"):
+        moved = {loan.issued for loan in rows} | {paid for loan in rows for paid, *_ in loan.payments}
+        found = asked(analyst, f"new_and_returning?check_date={day}")
+        assert [row["month"] for row in found] == sorted({name_of(each) for each in moved if each <= day})
+        for row in found:
             for kind in ("new", "returning"):
-                of_kind = [loan for loan in until if (loan.history == "new") == (kind == "new")]
-                issued = [loan for loan in of_kind if name_of(loan.issued) == row["month"]]
+                of_kind = [loan for loan in rows if (loan.history == "new") == (kind == "new")]
+                issued = [
+                    loan for loan in of_kind if loan.issued <= day and name_of(loan.issued) == row["month"]
+                ]
                 assert (row[f"{kind}_credits"], row[f"{kind}_issued"], row[f"{kind}_collected"]) == (
                     len(issued),
                     total(loan.body for loan in issued),

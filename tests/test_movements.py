@@ -4,10 +4,12 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
+from django.db import IntegrityError, connection, transaction
 
 from credits.book.days import month_ends
+from credits.book.summaries import differences
 from credits.book.writing import writing
-from credits.models import BUCKETS, Dictionary, Flaw, Movement
+from credits.models import BUCKETS, Dictionary, Flaw, History, Movement, Payment
 from credits.movements import Standing, movements_of
 
 from . import builders
@@ -169,6 +171,42 @@ def test_movements_are_computed_in_parts_of_any_size(monkeypatch):
         (day("2021-06-01"), 20),
         (day("2021-06-02"), 10),
     ]
+
+
+@pytest.mark.parametrize("few", [0, 1, 2, 1000])
+def test_an_earlier_payment_for_a_returned_credit_changes_its_later_movements(monkeypatch, few):
+    monkeypatch.setattr("credits.movements.FEW", few)
+    for _ in range(2):  # the second one isn't paid, but due with the first
+        credit = builders.credit("2021-06-01", 1000, actual_return_date=day("2021-07-20"))
+    builders.payment(credit, "2021-07-05", 100)
+    builders.payment(credit, "2021-06-20", 300)
+    assert [*differences(Movement)] == []
+    (row,) = Movement.objects.filter(day=day("2021-07-20"))
+    assert (row.closed, row.outstanding, row.carried) == (2, -1600, 1700)
+
+
+def test_a_return_thirty_days_after_the_due_day_changes_the_history_of_later_credits():
+    anna = builders.borrower()
+    first = builders.credit("2021-01-01", borrower=anna, return_date=day("2021-01-15"))
+    builders.credit("2021-06-01", borrower=anna)
+    first.actual_return_date = day("2021-02-14")
+    first.save()
+    assert Movement.objects.get(issued_on=day("2021-06-01")).history == History.RETURNING
+    first.actual_return_date = day("2021-02-15")
+    first.save()
+    assert Movement.objects.get(issued_on=day("2021-06-01")).history == History.LATE_BEFORE
+
+
+def test_a_payment_for_no_credit_is_refused_by_the_database(db):
+    def pay() -> None:
+        days = (day("2021-06-01"), day("2021-06-02"))
+        Payment.objects.bulk_create(
+            Payment(credit_id=987654, payment_date=paid, type_id=1, sum=1) for paid in days
+        )
+        connection.check_constraints()  # SQLite checks them at the commit
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        pay()
 
 
 def test_a_standing_of_nothing_is_zero():

@@ -24,15 +24,17 @@ from django.db.models import F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from credits.apps import compute_new_summaries
 from credits.book.files import Faults, Faulty
 from credits.book.loading import load_file
-from credits.book.summaries import Summary, differences
+from credits.book.summaries import NEW, Summary, differences
 from credits.book.trail import Load
 from credits.book.undoing import undo
 from credits.book.writing import writing
-from credits.models import Borrower, Credit, Dictionary, Payment
+from credits.models import Borrower, Credit, Dictionary, Flaw, Lock, Movement, Payment
 from credits.resources import CreditResource, PaymentResource
 from credits.totals import DailyTotal, Total
+from reports.models import DataStamp
 
 from . import builders
 
@@ -373,6 +375,23 @@ def test_the_migration_fills_the_totals(book):
     migration = import_module("credits.migrations.0011_daily_totals")
     migration.fill(apps, SimpleNamespace(connection=connection))
     assert daily_totals() == expected
+
+
+@pytest.mark.around
+def test_new_tables_are_filled_after_the_migrations_and_renew_the_stamp(book):
+    """Even if another process has written, and so has stored some of the new totals, in between."""
+    Movement.objects.all().delete()
+    Flaw.objects.all().delete()
+    builders.credit("2021-07-01", 1000)
+    assert {line.split(":")[0] for line in wrong_totals()} == {"book_flaw", "book_movement"}
+    before = DataStamp.current()
+    compute_new_summaries()
+    assert DataStamp.current() == before
+    Lock.objects.create(name=NEW)
+    compute_new_summaries()
+    assert wrong_totals() == []
+    assert DataStamp.current() != before
+    assert not Lock.objects.filter(name=NEW).exists()
 
 
 @pytest.mark.skipif(connection.vendor != "mysql", reason="SQLite rolls back an interrupted migration")

@@ -211,6 +211,12 @@ def test_ages_after_today_are_not_there(book):
     assert rows[-1].until == date(2021, 8, 31)
 
 
+def test_months_after_today_count_as_far_as_the_book_has_rows_of_them(book):
+    builders.payment(builders.credit("2021-09-10", "100"), "2021-10-05", "40")
+    rows = compute(date(2021, 12, 31), date(2021, 7, 15))
+    assert [(row.age, row.recovered_sum) for row in rows if row.cohort == "2021-09"] == [(0, 0), (1, 40)]
+
+
 def test_totals_are_of_the_cohorts_for_which_the_month_is_over(book):
     found = [
         (total["age"], total["credits"], total["issued"], total["recovered_sum"], total["collected_percent"])

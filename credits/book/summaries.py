@@ -19,6 +19,7 @@ from .values import ChangedRow
 from .writing import book_written, door, one_at_a_time, rows_changed, rows_loaded
 
 LOCK = "summaries"
+NEW = "new summaries"  # a row of Lock: a migration has created tables that were not filled yet
 MANY = 100_000  # keys; beyond this number the whole table is computed instead of remembering more keys
 
 
@@ -27,8 +28,10 @@ class SummaryManager(models.Manager[Any]):
 
     def get_queryset(self) -> models.QuerySet[Any]:
         touched = door.touched
-        recompute_touched()
-        door.touched = touched  # a savepoint may take back what was computed: the end computes it again
+        try:
+            recompute_touched()
+        finally:
+            door.touched = touched  # a savepoint may take back what was computed: the end computes it again
         return super().get_queryset()
 
 

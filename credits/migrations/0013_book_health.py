@@ -19,6 +19,13 @@ def add_rates(apps, schema_editor):
         rates.get_or_create(name=name, defaults={"percent": percent})
 
 
+def ask_to_fill(apps, schema_editor):
+    """Leaves a mark, so that the new tables are filled right after the migrations, by the code that updates them."""
+    apps.get_model("credits", "Lock").objects.using(schema_editor.connection.alias).get_or_create(
+        name="new summaries"
+    )
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -80,4 +87,5 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.RunPython(add_rates, migrations.RunPython.noop),
+        migrations.RunPython(ask_to_fill, migrations.RunPython.noop),
     ]
