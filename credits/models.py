@@ -148,7 +148,7 @@ class CreditQuerySet(DatedQuerySet):
         """Returns total(), and what the credits owe on the day."""
         found = self.with_outstanding(day)
         sums = found.aggregate(count=Count("pk"), sum=MoneySum("body"), owed=MoneySum("outstanding"))
-        return Total(sums["count"], sums["sum"], sums["owed"])
+        return Total(sums["count"], sums["sum"] or ZERO, sums["owed"] or ZERO)  # none() has no sums
 
     def late(self, days: int, on: date) -> Self:
         """Returns the credits not returned by due date + days. A return after the day `on` doesn't count."""

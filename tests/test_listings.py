@@ -19,7 +19,7 @@ from django.utils.html import strip_tags
 
 from credits.book.money import grouped
 from credits.book.writing import writing
-from credits.models import Credit, Dictionary
+from credits.models import Credit, Dictionary, Rate
 from credits.totals import Total
 from reports import payment_list
 from reports.templatetags import figures
@@ -596,6 +596,18 @@ def test_the_outstanding_total_is_exact_beyond_fifteen_digits(analyst, of_borrow
     assert analyst.get(address).context["total"] == Total(
         11, Decimal("10999999999999.89"), Decimal("10999999999999.41")
     )
+
+
+def test_credits_with_interest_beyond_the_daily_rate_are_found_once_a_rate_is_set(analyst):
+    beyond = builders.credit("2021-06-01", 1000, percent="300.01")  # 30 days before today
+    builders.credit("2021-06-01", 1000, percent="300")
+    address = "/reports/credits/?flaw=interest_beyond_rate"
+    page = analyst.get(address)
+    assert (page.context["rows"], page.context["total"]) == ([], Total(0, Decimal(0), Decimal(0)))
+    Rate.objects.filter(name=Rate.DAILY_INTEREST).update(percent=1)
+    page = analyst.get(address)
+    assert [row.credit_id for row in page.context["rows"]] == [beyond.pk]
+    assert page.context["total"] == Total(1, Decimal(1000), Decimal(1000))
 
 
 def test_rare_filters_are_folded_away_until_one_is_set(analyst):
