@@ -230,7 +230,7 @@ class ListingPage(Page):
         kind, cursor = params.pop("format"), params.pop("cursor")
         try:
             if kind:
-                filters = {name: value for name, value in params.items() if value}
+                filters = {name: value for name, value in params.items() if value not in (None, "", [])}
                 every = self.listing.every_row(params)
                 response: HttpResponseBase = csv_download(self.listing, every, filters)
             else:
