@@ -571,11 +571,13 @@ class BorrowerDebt(Summary):
 
     @classmethod
     def bring_to(cls, day: date) -> None:
-        others = cls._base_manager.filter(Q(since__gt=day) | Q(changes_on__lte=day))
-        if others.exists():
+        begun_later, ended = Q(since__gt=day), Q(changes_on__lte=day)
+        # MySQL would sometimes scan the table for both conditions in one query.
+        if any(cls._base_manager.filter(condition).exists() for condition in (begun_later, ended)):
             with transaction.atomic():
                 one_at_a_time(LOCK)
-                cls.store(array("q", others.values_list("pk", flat=True)), day)
+                others = cls._base_manager.filter(begun_later | ended).values_list("pk", flat=True)
+                cls.store(array("q", others), day)
 
     @classmethod
     def all_borrowers(cls) -> Iterable[int]:
