@@ -400,6 +400,7 @@ class Movement(Summary):
 
     @classmethod
     def recompute(cls, touched: dict[Any, Collection[Any] | None]) -> None:
+        """Computes all movements of the credits due on some days; of others only those of single days."""
         if None in touched.values():
             cls._base_manager.all().delete()
             cls.store(cls.due_days())
@@ -441,7 +442,7 @@ class Movement(Summary):
 
     @classmethod
     def store_day(cls, due_days: Iterable[date], day: date) -> None:
-        """Computes the movements of one day again, of the credits due on these days."""
+        """Computes and stores the movements of one day, of the credits due on these days."""
         for some in chunks(due_days, IDS_AT_ONCE):
             cls._base_manager.filter(due_on__in=some, day=day).delete()
             moved = rows_of("Credit").filter(return_date__in=some).moved_on(day)

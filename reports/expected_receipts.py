@@ -48,7 +48,10 @@ class Row:
 
 
 def compute(check_date: date | None, today: date) -> list[Row]:
-    """Returns a row for each period, the last only if a credit is due then. It needs a date or a book."""
+    """Returns a row for each period; without a date, none for an empty book.
+
+    The period after the last week has a row only if a credit is due then.
+    """
     day = date_of(check_date, today)
     if day is None:
         return []

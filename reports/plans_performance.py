@@ -20,10 +20,11 @@ from credits.totals import DailyTotal, Total
 from plans.models import Plan
 
 from . import pace
+from .at_date import month_ends_beside
 from .cache import get_or_compute
 from .params import DayField, ReportParams
 from .report import Report, summed
-from .stretch import day_after, day_before, last_of_month
+from .stretch import last_of_month
 
 
 class Params(ReportParams):
@@ -75,7 +76,6 @@ def page_context(rows: list[Row], check_date: date) -> dict[str, Any]:
     month = check_date.replace(day=1)
     issuance = Dictionary.objects.get(pk=Dictionary.ISSUANCE).name
     paces = get_or_compute(pace.report, {"check_date": check_date}).rows
-    month_after = day_after(last_of_month(check_date))
     past = sorted((row for row in rows if row.month < month), key=lambda row: row.month, reverse=True)
     return {
         "check_date": check_date,
@@ -84,8 +84,7 @@ def page_context(rows: list[Row], check_date: date) -> dict[str, Any]:
             (year, [(row, behind(row, check_date, issuance)) for row in of_year])
             for year, of_year in groupby(past, lambda row: row.month.year)
         ],
-        "month_end_before": day_before(month),
-        "month_end_after": month_after and last_of_month(month_after),
+        **month_ends_beside(check_date),
     }
 
 
