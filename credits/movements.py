@@ -104,6 +104,8 @@ class Returned(NamedTuple):
 
 
 CLOSED = len(BUCKETS)  # stands for the number of a bucket in rolls()
+OLD, NEW = "old", "new"  # the origin of a month's changes
+STARTS = [bucket.least for bucket in BUCKETS[1:]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,29 @@ class Roll:
 
     def __add__(self, other: "Roll") -> "Roll":
         return Roll(self.credits + other.credits, self.opening + other.opening, self.closing + other.closing)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What a month brought: cash, and the outstanding principal at its end. All are money.
+
+    Lists have an item for each bucket.
+    """
+
+    opening: list[Decimal]  # the outstanding principal at the end of the month before
+    cash: list[Decimal]  # what was paid in the month for the credits of each bucket of that day
+    moved: dict[tuple[int, int], Decimal]  # what they owe at the end, by their buckets before and after
+    issued: Decimal
+    new_cash: Decimal  # what was paid in the month for the credits issued in it
+    new_closing: list[Decimal]  # what these owe at the end
+
+    @property
+    def closing(self) -> list[Decimal]:
+        """Returns the outstanding principal at the end of the month."""
+        found = [*self.new_closing]
+        for (_before, after), outstanding in self.moved.items():
+            found[after] += outstanding
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,44 +255,61 @@ class MovementQuerySet(models.QuerySet[Any]):
         The month ends must be those of consecutive months. A key is the number of the bucket at the first and
         at the next of them, or CLOSED. Credits issued between them don't count.
         """
-        from_before = Q(issued_in__lt=F("month"))
-        rows = self.annotate(issued_in=Left("issued_on", 7)).at_month_ends(
-            days,
-            closed_from_before=Sum("closed", filter=from_before, default=0),
-            carried_sum=Sum("carried"),
-            change_from_before=Sum("outstanding", filter=from_before),
-        )
-        return [
-            rolled(by_due, first, last, changes) for (first, by_due, _), (last, _, changes) in pairwise(rows)
-        ]
+        rows = pairwise(self.at_month_ends(days, "carried", by_origin=True))
+        return [rolled(by_due, first, last, changes) for (first, by_due, _), (last, _, changes) in rows]
+
+    def flows(self, days: list[date]) -> dict[date, Flow]:
+        """Returns the flow of the month that ends on each of these days but the first, from one query.
+
+        The days must be the ends of consecutive months. The cash of a bucket includes payments for credits
+        that were closed before the month. Payments before the month of issuance don't count.
+        """
+        columns = ("issued", "body_paid", "interest_paid")
+        rows = pairwise(self.at_month_ends(days, *columns, by_origin=True))
+        return {
+            last: flow_of(by_due, first, last, changes) for (first, by_due, _), (last, _, changes) in rows
+        }
 
     def at_month_ends(
-        self, days: list[date], **sums: Sum
-    ) -> Iterator[tuple[date, dict[date, Standing], dict[date, list[Any]]]]:
-        """Yields each of these month ends, {due day: standing} at its end, and {due day: sums} of its month.
+        self, days: list[date], *columns: str, by_origin: bool = False
+    ) -> Iterator[tuple[date, dict[date, Standing], list[Any]]]:
+        """Yields each of these month ends, {due day: standing} at its end, and the changes of its month.
 
-        The month ends must be in order. The month of the first has no sums.
+        The month ends must be in order. The month of the first has no changes. A change has the sums of the
+        columns, and of opened, closed and outstanding, for the credits due on one day and, by origin, issued
+        in the month (NEW) or before it (OLD).
         """
         if not days:
             return
         up_to_first = When(day__lte=days[0], then=Value(""))
         rows = self.until(days[-1]).annotate(month=Case(up_to_first, default=Left("day", 7)))
-        groups = rows.order_by("month").values_list("month", "due_on")
-        of_months: dict[str, list[tuple[date, Standing, list[Any]]]] = defaultdict(list)
-        for month, due, opened, closed, outstanding, *others in groups.annotate(
-            Sum("opened"), Sum("closed"), Sum("outstanding"), **sums
-        ):
-            of_months[month].append((due, Standing(opened - closed, outstanding), others))
+        groups = ["month", "due_on"]
+        if by_origin:
+            rows = rows.annotate(
+                issued_in=Left("issued_on", 7),
+                origin=Case(
+                    When(issued_in__lt=F("month"), then=Value(OLD)),
+                    When(issued_in=F("month"), then=Value(NEW)),
+                    output_field=models.CharField(),
+                ),
+            )
+            groups.append("origin")
+        sums = [Sum(column) for column in ("opened", "closed", "outstanding", *columns)]
+        rows = rows.order_by("month").values(*groups).annotate(*sums)
+        of_months: dict[str, list[Any]] = defaultdict(list)
+        for row in rows.values_list(*groups, *(each.default_alias for each in sums), named=True):
+            of_months[row.month].append(row)
         months = iter(sorted(of_months))
         month = next(months, None)
         by_due: dict[date, Standing] = {}
         for day in days:
             by_due = {due: standing for due, standing in by_due.items() if standing != Standing()}
             while month is not None and month <= f"{day:%Y-%m}":
-                for due, change, _sums in of_months[month]:
-                    by_due[due] = by_due.get(due, Standing()) + change
+                for row in of_months[month]:
+                    change = Standing(row.opened__sum - row.closed__sum, row.outstanding__sum)
+                    by_due[row.due_on] = by_due.get(row.due_on, Standing()) + change
                 month = next(months, None)
-            yield day, by_due, {due: others for due, _change, others in of_months[f"{day:%Y-%m}"]}
+            yield day, by_due, of_months[f"{day:%Y-%m}"]
 
     def by_period(self, day: date, starts: list[date]) -> list[tuple[Standing, Decimal]]:
         """Returns the standing at the end of the day, and the interest left, by the period of the due day.
@@ -295,27 +337,46 @@ class MovementQuerySet(models.QuerySet[Any]):
 
 
 def rolled(
-    by_due: dict[date, Standing], first: date, last: date, changes: dict[date, list[Any]]
+    by_due: dict[date, Standing], first: date, last: date, changes: list[Any]
 ) -> dict[tuple[int, int], Roll]:
-    """Follows the credits open at the first day to the last.
-
-    changes has, for a due day, how many of them were closed between, what these owed at the first day, and by
-    how much the outstanding principal of all changed.
-    """
+    """Follows the credits open at the first day to the last. The changes are those between."""
+    of_old = {change.due_on: change for change in changes if change.origin == OLD}
     found: dict[tuple[int, int], Roll] = defaultdict(Roll)
     for due, standing in by_due.items():
-        closed, carried, change = changes.get(due, [0, ZERO, ZERO])
-        before = bucket_number(due, first)
-        found[before, CLOSED] += Roll(closed, carried)
-        found[before, bucket_number(due, last)] += Roll(
-            standing.credits - closed, standing.outstanding - carried, standing.outstanding + change
-        )
+        before, after = bucket_number(due, first), bucket_number(due, last)
+        roll = Roll(standing.credits, standing.outstanding, standing.outstanding)
+        if change := of_old.get(due):
+            found[before, CLOSED] += Roll(change.closed__sum, change.carried__sum)
+            roll += Roll(-change.closed__sum, -change.carried__sum, change.outstanding__sum)
+        found[before, after] += roll
     return {way: roll for way, roll in sorted(found.items()) if roll.credits}
+
+
+def flow_of(by_due: dict[date, Standing], first: date, last: date, changes: list[Any]) -> Flow:
+    """Returns the flow of the credits open at the first day, and of new ones, up to the last."""
+    opening, cash, new_closing = ([ZERO] * len(BUCKETS) for _list in range(3))
+    moved: dict[tuple[int, int], Decimal] = defaultdict(Decimal)
+    issued = new_cash = ZERO
+    for due, standing in by_due.items():
+        before, after = bucket_number(due, first), bucket_number(due, last)
+        opening[before] += standing.outstanding
+        moved[before, after] += standing.outstanding
+    for change in changes:
+        before, after = bucket_number(change.due_on, first), bucket_number(change.due_on, last)
+        paid = change.body_paid__sum + change.interest_paid__sum
+        if change.origin == OLD:
+            moved[before, after] += change.outstanding__sum
+            cash[before] += paid
+        elif change.origin == NEW:
+            new_closing[after] += change.outstanding__sum
+            issued += change.issued__sum
+            new_cash += paid
+    return Flow(opening, cash, moved, issued, new_cash, new_closing)
 
 
 def bucket_number(due: date, day: date) -> int:
     """Returns the number of the bucket that the credits due on the first day are in on the second."""
-    return bisect([bucket.least for bucket in BUCKETS[1:]], (day - due).days)
+    return bisect(STARTS, (day - due).days)
 
 
 def in_buckets(by_due: dict[date, Standing], day: date) -> list[Standing]:

@@ -7,12 +7,15 @@ from decimal import Decimal
 from typing import Any, ClassVar, Self
 
 from django.db import models
-from django.db.models import Count, Max, Sum, Value
+from django.db.models import Count, Max, Q, Sum, Value
 from django.db.models.functions import Left
 from django.utils.translation import gettext_lazy as _
 
+from .book.days import month_end_before, month_ends
 from .book.money import ZERO, MoneySum, WholeKopecks
 from .book.summaries import Summary, SummaryManager
+
+USUAL = 6  # whole months that tell the usual course of a month
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,25 @@ class DailyTotalQuerySet(models.QuerySet[Any]):
     def by_day(self) -> dict[date, Total]:
         """Returns {day: Total} for the days that have an issuance or a payment."""
         return self.totals_by("day")
+
+    def usual_share(self, day: date) -> Decimal | None:
+        """Returns the share of a month's sum that is usually there by this day of the month, such as 0.5.
+
+        It is the mean of the six months before; None if one of them has no sum. On the last day of a month it
+        is 1.
+        """
+        ends = month_ends(month_end_before(day), USUAL)
+        if not ends:
+            return None
+        by_day = Q(day__day__lte=31 if day in month_ends(day, 1) else day.day)
+        months = self.between(ends[0].replace(day=1), ends[-1]).annotate(month=Left("day", 7))
+        sums = (
+            months.order_by()
+            .values_list("month")
+            .annotate(so_far=Sum("sum", filter=by_day), whole=Sum("sum"))
+        )
+        shares = [so_far / whole for _month, so_far, whole in sums if whole]
+        return sum(shares, ZERO) / USUAL if len(shares) == USUAL else None
 
     def total(self) -> Total:
         sums = self.aggregate(count=Sum("count"), sum=Sum("sum"))

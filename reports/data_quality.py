@@ -15,7 +15,7 @@ from django.utils.functional import Promise
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 
-from credits.book.days import days_before
+from credits.book.days import days_before, month_name, month_number
 from credits.models import Credit, CreditQuerySet, Dictionary, Flaw, Rate
 from credits.totals import DailyTotal
 from plans.models import Plan
@@ -123,8 +123,7 @@ def months_without_plan(today: date) -> dict[str, list[str]]:
 
 def months_between(first: str, last: str) -> list[str]:
     """Returns the months from the first to the last, such as 2021-06."""
-    numbers = [int(month[:4]) * 12 + int(month[5:]) - 1 for month in (first, last)]
-    return [f"{number // 12:04}-{number % 12 + 1:02}" for number in range(numbers[0], numbers[1] + 1)]
+    return [month_name(number) for number in range(month_number(first), month_number(last) + 1)]
 
 
 def page_context(rows: list[Row], today: date) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from django import forms
 from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
+from fintrack.api.params import AMOUNT, AmountField
 from fintrack.api.schema import AutoSchema
 
 from .downloads import TYPES
@@ -93,7 +94,8 @@ class ReportSchema(AutoSchema):
 
 def describe(field: forms.Field) -> str:
     """Says what the parameter means, and which values it accepts."""
-    default = "" if field.required else f"; default: {DEFAULTS.get(type(field), field.initial)}"
+    value = None if field.required else DEFAULTS.get(type(field), field.initial)
+    default = "" if value is None else f"; default: {value}"
     return f"{DESCRIPTIONS.get(type(field), field.label)} ({field.help_text}{default})."
 
 
@@ -114,6 +116,8 @@ def schema_of_field(field: forms.Field) -> dict[str, Any]:
     if isinstance(field, forms.ChoiceField):
         choices: Any = field.choices
         return {"type": "string", "enum": [value for value, _label in choices]}
+    if isinstance(field, AmountField):
+        return {"type": "string", "pattern": AMOUNT}
     if isinstance(field, forms.IntegerField):
         limits = {"minimum": field.min_value, "maximum": field.max_value}
         return {"type": "integer"} | {name: value for name, value in limits.items() if value is not None}

@@ -27,6 +27,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from credits.models import Borrower, Credit, Payment
+from plans.models import Plan
 from reports import urls
 from reports.templatetags.figures import count, money, percent
 
@@ -225,6 +226,210 @@ def rolls(book: list[Loan], month: date) -> dict[tuple[str, str], tuple[int, Dec
     return found
 
 
+NEW = "planned issuance"
+ISSUANCE, COLLECTION = 3, 4
+NO_PLAN, NO_MONTHS = "no plan of issuance", "too few months to learn from"
+Parts = dict[str, tuple[Decimal | None, Decimal | None]]  # {name: (base, share)}
+
+
+def plans() -> dict[tuple[str, int], Decimal]:
+    """Reads {(month, category): sum} from the database."""
+    return {(name_of(plan.period), plan.category_id): plan.sum for plan in Plan.objects.all()}
+
+
+def cash(some: list[Loan], month: date, until: date = date.max) -> Decimal:
+    """Returns what was paid for these credits in a month, by a day."""
+    before = end_of(month, -1)
+    return total(loan.paid(min(end_of(month), until), 1, 2) - loan.paid(before, 1, 2) for loan in some)
+
+
+def added(parts: Parts, weights: dict[str, Decimal] | None = None) -> tuple[Decimal | None, str | None]:
+    """Returns (sum of base × share, why there is none). What has no share counts 0, up to 1 % of the weights.
+
+    The weights are the bases, if no others are given.
+    """
+    if any(base is None for base, _share in parts.values()):
+        return None, NO_PLAN
+    weights = weights or {name: base for name, (base, _share) in parts.items()}
+    known = {name: (base, share) for name, (base, share) in parts.items() if share is not None}
+    unknown = total(weight for name, weight in weights.items() if name not in known)
+    if not known or unknown * 100 > total(weights.values()):
+        return None, NO_MONTHS
+    return total(base * share for base, share in known.values()), None
+
+
+def brought(book: list[Loan], end: date, parts: Parts) -> dict[str, Decimal]:
+    """Returns the weights of the parts by vintages: what was paid in the month, or else what was issued."""
+    groups = {name: [loan for loan in book if name_of(loan.issued) == name] for name in parts}
+    weights = {
+        name: total(loan.paid(end, 1, 2) for loan in group) if name == name_of(end) else cash(group, end)
+        for name, group in groups.items()
+    }
+    if not any(weights.values()):
+        weights = {name: total(loan.body for loan in group) for name, group in groups.items()}
+    issuance, share = parts[NEW]
+    return weights | {NEW: ZERO if share is not None else issuance or ZERO}
+
+
+def by_buckets(book: list[Loan], end: date, issuances: list[Decimal | None]) -> Iterator[Parts]:
+    """Yields the parts of each month after the one that ends then."""
+    before = end_of(end, -1)
+    old = [loan for loan in book if loan.issued <= before]
+    groups = {name: [loan for loan in old if loan.bucket(before) == name] for name in BUCKETS}
+    bases = {name: total(loan.owed(before) for loan in group) for name, group in groups.items()}
+    groups[NEW] = [loan for loan in book if before < loan.issued <= end]
+    bases[NEW] = total(loan.body for loan in groups[NEW])
+    shares = {name: cash(group, end) / bases[name] if bases[name] else None for name, group in groups.items()}
+    ways = {
+        (name, to): total(loan.owed(end) for loan in group if loan.bucket(end) == to) / bases[name]
+        for name, group in groups.items()
+        for to in BUCKETS
+        if bases[name]
+    }
+    now: dict[str, Any] = {name: owed for name, (_credits, owed) in ageing(book, end).items()}
+    for issuance in issuances:
+        now[NEW] = issuance
+        yield {name: (now[name], shares[name]) for name in groups}
+        if None in now.values():
+            now = dict.fromkeys(BUCKETS)
+        else:
+            now = {
+                to: total(now[name] * way for (name, other), way in ways.items() if other == to)
+                for to in BUCKETS
+            }
+
+
+def by_vintages(book: list[Loan], end: date, issuance: Decimal | None) -> Parts:
+    """Returns the parts of the month after the one that ends then."""
+    cohorts = defaultdict(list)
+    for loan in book:
+        if loan.issued <= end and loan.body:
+            cohorts[end_of(loan.issued)].append(loan)
+
+    def share_at(cohort: date, age: int) -> Decimal:
+        month, loans_of = end_of(cohort, age), cohorts[cohort]
+        paid = cash(loans_of, month) if age else total(loan.paid(month, 1, 2) for loan in loans_of)
+        return paid / total(loan.body for loan in loans_of)
+
+    def mean_at(age: int) -> Decimal | None:
+        peers = sorted(cohort for cohort in cohorts if end_of(cohort, age) <= end)[-3:]
+        return total(share_at(peer, age) for peer in peers) / len(peers) if peers else None
+
+    parts: Parts = {}
+    for cohort in sorted(cohorts):
+        age = (end.year - cohort.year) * 12 + end.month - cohort.month + 1
+        parts[name_of(cohort)] = (total(loan.body for loan in cohorts[cohort]), mean_at(age))
+    return parts | {NEW: (issuance, mean_at(0))}
+
+
+def usual_share(book: list[Loan], day: date) -> Decimal | None:
+    """Returns the share of a month's cash that is paid by this day of it, a mean of the six months before."""
+    months = [end_of(day, -earlier) for earlier in range(1, 7)]
+    if not all(cash(book, month) for month in months):
+        return None
+    by_day = [cash(book, month, month.replace(day=min(day.day, month.day))) for month in months]
+    return total(part / cash(book, month) for part, month in zip(by_day, months, strict=True)) / 6
+
+
+def cents(amount: Decimal | None) -> Decimal | None:
+    return None if amount is None else amount.quantize(Decimal("0.01"), ROUND_HALF_UP)
+
+
+class Outlook:
+    """What could be forecast on a day. issuance stands in place of the plans of the months ahead."""
+
+    def __init__(self, book: list[Loan], day: date, issuance: Decimal | None = None) -> None:
+        self.book, self.day, self.issuance, self.plans = book, day, issuance, plans()
+        self.last = day if day == end_of(day) else end_of(day, -1)
+        paid_on = [paid for loan in book for paid, *_ in loan.payments if paid <= day]
+        self.first = min(paid_on, default=date.max)
+        self.is_empty = not paid_on and not any(loan.issued <= day for loan in book)
+        self.made: dict[tuple[date, int], tuple[Decimal | None, str | None]] = {}  # by month and months ahead
+        for earlier in range(37):
+            self.make(end_of(self.last, -earlier))
+
+    def planned(self, month: date) -> Decimal | None:
+        asked = self.issuance is not None and month > self.last
+        return self.issuance if asked else self.plans.get((name_of(month), ISSUANCE))
+
+    def make(self, end: date) -> None:
+        """Makes the forecasts by buckets at a month end."""
+        months = [end_of(end, ahead) for ahead in (1, 2, 3)]
+        lack = None
+        for ahead, parts in enumerate(by_buckets(self.book, end, [*map(self.planned, months)]), start=1):
+            # What a month can't tell, no later one can.
+            amount, lack = (None, lack) if lack == NO_MONTHS else added(parts)
+            self.made[months[ahead - 1], ahead] = (amount, lack)
+
+    def band(self, month: date, ahead: int) -> tuple[Decimal, Decimal] | None:
+        past = [end_of(month, -ahead - earlier) for earlier in range(18)]
+        amounts_made = {each: self.made.get((each, ahead), (None, None))[0] for each in past}
+        ratios = [cash(self.book, each) / amount for each, amount in amounts_made.items() if amount]
+        return (min(ratios), max(ratios)) if len(ratios) >= 6 else None
+
+    def parts(self) -> list[dict[str, Any]]:
+        """Returns the rows of the report on the parts of the forecast."""
+        if self.is_empty:
+            return []
+        planned = self.planned(end_of(self.last, 1))
+        methods = {
+            "buckets": next(by_buckets(self.book, self.last, [planned])),
+            "vintages": by_vintages(self.book, self.last, planned),
+        }
+        return [
+            {
+                "month": name_of(end_of(self.last, 1)),
+                "method": method,
+                "part": name,
+                "base_sum": base,
+                "share_percent": None if share is None else cents(share * 100),
+                "expected_sum": None if None in (base, share) else cents(base * share),
+            }
+            for method, parts in methods.items()
+            for name, (base, share) in parts.items()
+        ]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Returns the rows of the report on the forecast."""
+        months = [(end_of(self.last, later), max(1, later)) for later in range(-17, 4)]
+        known = [each for each in months if each[0] >= min(self.first, end_of(self.last, 1))]
+        return [] if self.is_empty else [self.row(*each) for each in known]
+
+    def row(self, month: date, ahead: int) -> dict[str, Any]:
+        is_over, has_begun = month <= self.last, end_of(month, -1) < self.day
+        actual = cash(self.book, month, self.day) if has_begun else None
+        plan = self.plans.get((name_of(month), COLLECTION))
+        buckets, buckets_lack = self.made[month, ahead]
+        vintages, vintages_lack = None, None
+        if ahead == 1:
+            of_vintages = by_vintages(self.book, end_of(month, -1), self.planned(month))
+            vintages, vintages_lack = added(of_vintages, brought(self.book, end_of(month, -1), of_vintages))
+        low, high = self.band(month, ahead) or (None, None)
+        share = usual_share(self.book, self.day) if has_begun and not is_over else None
+
+        def error(amount: Decimal | None) -> Decimal | None:
+            return ratio(abs(amount - actual), actual) if is_over and amount is not None else None
+
+        return {
+            "month": name_of(month),
+            "months_ahead": ahead,
+            "is_over": is_over,
+            "issuance_plan_sum": self.planned(month),
+            "plan_sum": plan,
+            "buckets_sum": cents(buckets),
+            "buckets_lack": buckets_lack,
+            "low_sum": None if None in (buckets, low) else cents(buckets * low),
+            "high_sum": None if None in (buckets, high) else cents(buckets * high),
+            "vintages_sum": cents(vintages),
+            "vintages_lack": vintages_lack,
+            "usual_sum": cents(actual / share) if share else None,
+            "actual_sum": actual,
+            "plan_error_percent": error(plan),
+            "buckets_error_percent": error(cents(buckets)),
+            "vintages_error_percent": error(cents(vintages)),
+        }
+
+
 # Books
 
 
@@ -395,6 +600,41 @@ def test_new_and_returning(analyst, book, day):
                 )
 
 
+@st.composite
+def planned_books(draw):
+    """A book, plans: {(month, category): sum or none}, and a planned issuance to ask for or none.
+
+    Many books have a small credit before all others, and a large one that is paid for each month: then all
+    methods have enough to learn from.
+    """
+    book = draw(books())
+    if draw(st.integers(0, 3)):
+        book.append((0, date(2020, 12, 15), 5, None, Decimal("9.99"), ZERO, [(40, 2, draw(amounts))]))
+        days_paid = draw(st.lists(st.integers(30, 50), min_size=8, max_size=15))
+        paid = [(day + 30 * number, 2, draw(bodies)) for number, day in enumerate(days_paid)]
+        book.append((0, date(2021, 1, 3), 2000, None, draw(bodies) * 1000, ZERO, paid))
+    keys = [(end_of(date(2021, 1, 1), later), kind) for later in range(18) for kind in (ISSUANCE, COLLECTION)]
+    changed = draw(st.dictionaries(st.sampled_from(keys), st.none() | st.just(ZERO), max_size=4))
+    return book, {key: draw(bodies) for key in keys} | changed, draw(st.none() | st.just(ZERO) | amounts)
+
+
+@any_books
+@given(planned_book=planned_books(), day=dates_asked)
+def test_forecast(analyst, planned_book, day):
+    book, planned, issuance = planned_book
+    query = f"check_date={day}" + ("" if issuance is None else f"&issuance={issuance}")
+    with stored(book) as rows:
+        Plan.objects.bulk_create(
+            Plan(period=month.replace(day=1), category_id=kind, sum=amount)
+            for (month, kind), amount in planned.items()
+            if amount is not None
+        )
+        outlook = Outlook(rows, day, issuance)
+        assert asked(analyst, f"forecast?{query}") == outlook.rows()
+        expected = outlook.parts()
+        assert part(asked(analyst, f"forecast_parts?{query}"), expected) == expected
+
+
 # The reports agree with each other
 
 
@@ -482,6 +722,8 @@ ADDRESSES = [
     "roll_rates?month=2022-06&months=6",
     f"expected_receipts?check_date={LAST_DAY}",
     "expected_receipts",
+    "forecast?check_date=2022-06-15",
+    "forecast_parts?check_date=2022-06-15",
     f"new_and_returning?check_date={LAST_DAY}",
     f"top_borrowers?check_date={LAST_DAY}",
     "data_quality",
@@ -532,6 +774,10 @@ def test_a_whole_book_equals_plain_python_and_its_reports_agree(analyst, folder)
             if row["over"] == "month"
         }
         assert found == rolls(book, day.replace(day=1))
+        outlook = Outlook(book, day)
+        assert asked(analyst, f"forecast?check_date={day}") == outlook.rows()
+        expected = outlook.parts()
+        assert part(asked(analyst, f"forecast_parts?check_date={day}"), expected) == expected
 
 
 def test_order_ids_and_split_payments_change_no_figure(analyst, folder, tmp_path):
@@ -581,6 +827,7 @@ def test_buckets_add_up_to_the_borrowers_list_and_the_overview(analyst, folder):
 
 
 PAGES = [
+    "forecast/?check_date=2021-06-15",
     "ageing/?check_date=2021-06-30",
     "portfolio-trend/?check_date=2021-06-30",
     "provisions/?check_date=2021-06-30",

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from django.template import Context, Template
 
-from reports.templatetags.charts import LABELS, MARKS, Across, Curve, labelled, scale, short, spaced
+from reports.templatetags.charts import LABELS, MARKS, Across, Band, Curve, labelled, scale, short, spaced
 
 from .test_heat import STYLES, contrast, palette
 
@@ -251,3 +251,36 @@ def test_a_chart_has_no_inline_style_or_script():
     svg += drawn_curves(["0", "1"], curve("2021-01", "1", "2"), options="percent=True")
     assert "style=" not in svg
     assert "<script" not in svg
+
+
+def banded(labels: list[str], *ranges: tuple[str, str] | None) -> str:
+    band = Band("range <of> errors", [each and (Decimal(each[0]), Decimal(each[1])) for each in ranges])
+    tag = '{% load charts %}{% curves labels series "Forecast" "forecast" band=band %}'
+    return Template(tag).render(Context({"labels": labels, "series": [], "band": band}))
+
+
+def test_a_band_is_an_area_for_each_stretch_without_a_gap():
+    svg = banded(["1", "2", "3", "4"], ("0", "50"), ("50", "100"), None, ("25", "75"))
+    # Its upper edge, then its lower edge back. A single range is a bar 8 wide.
+    assert re.findall(r'<polygon class="band" points="([^"]*)">', svg) == [
+        "52.0,97.0 230.0,10.0 230.0,97.0 52.0,184.0",
+        "582.0,53.5 590.0,53.5 590.0,140.5 582.0,140.5",
+    ]
+    assert '<span class="key band-key">range &lt;of&gt; errors</span>' in svg
+
+
+def test_the_scale_covers_the_band():
+    assert re.findall(r'class="amount"[^>]*>([^<]+)<', banded(["1", "2"], ("0", "9"), None)) == [
+        "0",
+        "2.5",
+        "5",
+        "7.5",
+        "10",
+    ]
+
+
+def test_without_a_band_there_is_none_in_the_key():
+    svg = drawn_curves(["0", "1"], curve("2021-01", "5", "6"))
+    assert "band" not in svg
+    assert "<polygon" not in svg
+    assert banded(["1", "2"], None, None).count("<polygon") == 0

@@ -1,5 +1,6 @@
 """Movements of credits: the figures on any day, worked out by hand."""
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -10,7 +11,7 @@ from credits.book.days import month_ends
 from credits.book.summaries import differences
 from credits.book.writing import writing
 from credits.models import BUCKETS, Dictionary, Flaw, History, Movement, Payment
-from credits.movements import Standing, movements_of
+from credits.movements import Flow, Standing, movements_of
 
 from . import builders
 
@@ -143,6 +144,53 @@ def test_ageings_of_month_ends_are_those_of_each_month_end():
         [2000, 700],
         [700],
     ]
+
+
+def test_the_flow_of_a_month_follows_the_buckets_of_its_start_and_the_credits_issued_in_it():
+    current = builders.credit("2021-05-20", 1000, return_date=day("2021-06-20"))  # 10 days late on 30 June
+    builders.payment(current, "2021-06-30", 100)
+    builders.payment(current, "2021-06-30", 7, Dictionary.INTEREST)
+    builders.payment(current, "2021-07-01", 900)  # later
+    late = builders.credit("2021-05-01", 500, actual_return_date=day("2021-06-20"))  # 16 days late on 31 May
+    builders.payment(late, "2021-05-31", 200)  # earlier
+    builders.payment(late, "2021-06-20", 300)
+    closed = builders.credit("2021-03-01", 50, actual_return_date=day("2021-04-20"))  # was 77 days late
+    builders.payment(closed, "2021-06-01", 9)
+    new = builders.credit("2021-06-10", 800)  # 6 days late on 30 June
+    builders.payment(new, "2021-06-09", 1)  # before its issuance, in the same month
+    builders.payment(new, "2021-06-24", 79)
+    builders.payment(builders.credit("2021-07-10", 700), "2021-06-15", 5)  # in no flow
+    flow = Movement.objects.flows(month_ends(day("2021-07-31"), 3))[day("2021-06-30")]
+    assert flow == Flow(
+        opening=[1000, 300, 0, 0, 0, 0, 0],
+        cash=[107, 300, 0, 9, 0, 0, 0],
+        moved=flow.moved,
+        issued=800,
+        new_cash=80,
+        new_closing=[0, 720, 0, 0, 0, 0, 0],
+    )
+    assert {way: owed for way, owed in flow.moved.items() if owed} == {(0, 1): 900}
+    assert flow.closing == [0, 1620, 0, 0, 0, 0, 0]
+
+
+def test_flows_of_months_are_those_of_each_month():
+    for month in range(1, 6):
+        credit = builders.credit(f"2021-0{month}-20", 1000)
+        builders.payment(credit, f"2021-0{month + 1}-10", 100 * month)
+    ends = month_ends(day("2021-07-31"), 7)
+    flows = Movement.objects.flows(ends)
+    assert [*flows] == ends[1:]
+    for number, end in enumerate(ends[1:]):
+        of_month = Movement.objects.flows(ends[number : number + 2])[end]
+        assert replace(flows[end], moved={}) == replace(of_month, moved={})
+        assert flows[end].closing == [row.outstanding for row in Movement.objects.ageing(end)]
+    assert flows[ends[2]].cash == [200, 0, 0, 0, 0, 0, 0]  # for the credit that is due on 6 March
+    assert [Movement.objects.flows(ends[:count]) for count in (0, 1)] == [{}, {}]
+
+
+def test_flows_take_one_query(django_assert_num_queries):
+    with django_assert_num_queries(1):
+        Movement.objects.flows(month_ends(day("2021-07-31"), 7))
 
 
 def test_a_changed_return_of_an_earlier_credit_changes_the_history_of_later_ones():

@@ -28,6 +28,16 @@ def month_ends(day: date, count: int) -> list[date]:
     return ends[::-1]
 
 
+def month_number(month: str) -> int:
+    """Returns the number of a month such as 2021-06, counted from the year 0, to calculate with."""
+    return int(month[:4]) * 12 + int(month[5:7]) - 1
+
+
+def month_name(number: int) -> str:
+    """Returns the month of a number, such as 2021-06."""
+    return f"{number // 12:04}-{number % 12 + 1:02}"
+
+
 class DaysLater(Func):
     """The date this many days after the date of an expression. Django's own arithmetic makes it a moment."""
 

@@ -27,6 +27,7 @@ STEPS = (Decimal(1), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10))
 LABELS = 16  # maximum on the horizontal axis
 WIDEST = 72  # maximum width of a row in a bar chart
 GLYPH = 12  # width of a character on a phone, where the style sheet enlarges the text
+BAR = 4  # half the width of a band of a single label
 EVERY = (1, 2, 3, 6, 12)  # distances between labels, which are often months or ages in months
 # The mark at the end of each series, as a path from its centre: disc, square, diamond, triangles up and down,
 # plus, cross, hourglass.
@@ -86,6 +87,14 @@ class Curve:
 
     name: str
     values: list[Decimal | None]
+
+
+@dataclass(frozen=True)
+class Band:
+    """A named area between a low and a high value for each label. A None is a gap."""
+
+    name: str
+    ranges: list[tuple[Decimal, Decimal] | None]
 
 
 def scale(amounts: list[Decimal]) -> Scale:
@@ -226,13 +235,20 @@ def two_lines(
 
 @register.inclusion_tag("charts/curves.html")
 def curves(
-    labels: list[str], series: list[Curve], title: str, name: str, percent: bool = False
+    labels: list[str],
+    series: list[Curve],
+    title: str,
+    name: str,
+    percent: bool = False,
+    band: Band | None = None,
 ) -> dict[str, Any]:
     """Draws a line for each series, over the labels. Up to eight series differ in their dashes and end marks.
 
-    The values are amounts of money, or percentages. Each point shows its value under the mouse.
+    The values are amounts of money, or percentages. Each point shows its value under the mouse. The band lies
+    behind the lines.
     """
-    heights = scale([value for curve in series for value in curve.values if value is not None])
+    amounts = [value for curve in series for value in curve.values if value is not None]
+    heights = scale([*amounts, *(high for _low, high in filter(None, band.ranges if band else []))])
     unit, written = ("\u202f%", percentage) if percent else ("", money)
     left = max(LEFT, text_width([tick["label"] for tick in axis(heights, unit)]) + 6)
     across = Across(left, WIDTH - max(RIGHT, text_width(labels) // 2), len(labels))
@@ -242,8 +258,24 @@ def curves(
         for number, curve in enumerate(series)
     ]
     texts = {"marks": marks(spaced(labels, across), across), "title": title, "name": name}
+    areas = {"band": {"name": band.name, "areas": areas_of(band, heights, across)}} if band else {}
     # A long label reaches below the lowest amount, so it's a little lower than in the other charts.
-    return frame(heights, unit, across) | texts | {"bottom": HEIGHT - 5, "curves": drawn}
+    return frame(heights, unit, across) | texts | {"bottom": HEIGHT - 5, "curves": drawn} | areas
+
+
+def areas_of(band: Band, heights: Scale, across: Across) -> list[str]:
+    """Returns the outline of each stretch of the band without a gap. A single range is a narrow bar."""
+    areas = []
+    for _known, stretch in groupby(enumerate(band.ranges), lambda item: item[1] is not None):
+        found = [(across.x(number), *ends) for number, ends in stretch if ends]
+        if len(found) == 1:
+            ((x, low, high),) = found
+            found = [(x - BAR, low, high), (x + BAR, low, high)]
+        upper = [Point(x, heights.y(high)) for x, _low, high in found]
+        lower = [Point(x, heights.y(low)) for x, low, _high in reversed(found)]
+        if found:
+            areas.append(line([*upper, *lower]))
+    return areas
 
 
 def parts(
