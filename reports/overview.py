@@ -2,7 +2,9 @@
 
 Both stretches end on the date or, without one, on the last day up to today that has an issuance or a payment.
 Expected so far is, for the month, plan × days elapsed / days in the month; for the year, it adds the plans of
-the months before. Pace is actual / expected.
+the months before. Even pace is actual / expected. Usual pace is the same, but for the share of a month's sum
+that is usually there by this day, the mean of the six months before, in place of days elapsed / days in the
+month. The expected month end is actual / that share.
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +19,7 @@ from credits.models import Dictionary
 from credits.totals import DailyTotal
 from plans.models import Plan
 
-from . import ageing, portfolio_trend, year_performance
+from . import ageing, forecast, portfolio_trend, year_performance
 from . import month as month_by_days
 from .at_date import ParamsAtDate, date_of
 from .cache import get_or_compute
@@ -30,7 +32,10 @@ ISSUANCE, COLLECTION = "issuance", "collection"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Sums are money. The percents have two places; they are None if they would be a percent of 0."""
+    """Sums are money. The percents have two places; they are None if they would be a percent of 0.
+
+    The usual columns are None if one of the six months before has no sum.
+    """
 
     stretch: str  # month or year
     kind: str  # issuance or collection
@@ -44,6 +49,9 @@ class Row:
     pace_percent: Decimal | None
     before_sum: Decimal  # of the same stretch a year before
     change_percent: Decimal | None
+    usual_expected_sum: Decimal | None
+    usual_pace_percent: Decimal | None
+    usual_month_end_sum: Decimal | None  # of the month; None for the year, and if the share is 0
 
 
 def compute(check_date: date | None, today: date) -> list[Row]:
@@ -53,14 +61,25 @@ def compute(check_date: date | None, today: date) -> list[Row]:
         return []
     month, year = until.replace(day=1), date(until.year, 1, 1)
     planned = Plan.objects.between(year, date(until.year, 12, 31)).by_month()
+    shares = {
+        ISSUANCE: DailyTotal.objects.issued().usual_share(until),
+        COLLECTION: DailyTotal.objects.collected().usual_share(until),
+    }
     return [
-        row(stretch, kind, since, until, planned)
+        row(stretch, kind, since, until, planned, shares[kind])
         for stretch, since in ((MONTH, month), (YEAR, year))
         for kind in (ISSUANCE, COLLECTION)
     ]
 
 
-def row(stretch: str, kind: str, since: date, until: date, planned: dict[str, dict[int, Decimal]]) -> Row:
+def row(
+    stretch: str,
+    kind: str,
+    since: date,
+    until: date,
+    planned: dict[str, dict[int, Decimal]],
+    share: Decimal | None,
+) -> Row:
     category = Dictionary.ISSUANCE if kind == ISSUANCE else Dictionary.COLLECTION
     totals = DailyTotal.objects.issued() if kind == ISSUANCE else DailyTotal.objects.collected()
     actual = totals.between(since, until).total()
@@ -68,10 +87,11 @@ def row(stretch: str, kind: str, since: date, until: date, planned: dict[str, di
     now = f"{until:%Y-%m}"
     plans = {month: of_month[category] for month, of_month in planned.items() if category in of_month}
     plan_now = plans.get(now, ZERO)
-    plan_before = sum((plan for month, plan in plans.items() if month < now), ZERO)
+    past = sum((plan for month, plan in plans.items() if month < now), ZERO) if stretch == YEAR else ZERO
     days = last_of_month(until).day
     # Multiplied by the days of the month, so that nothing is rounded before the end.
-    expected = plan_now * until.day + (plan_before * days if stretch == YEAR else ZERO)
+    expected = plan_now * until.day + past * days
+    usual = None if share is None else plan_now * share + past
     plan = sum(plans.values(), ZERO) if stretch == YEAR else plan_now
     return Row(
         stretch=stretch,
@@ -86,11 +106,14 @@ def row(stretch: str, kind: str, since: date, until: date, planned: dict[str, di
         pace_percent=percent(actual.sum * days, expected),
         before_sum=before,
         change_percent=percent(actual.sum - before, before),
+        usual_expected_sum=None if usual is None else rounded(usual),
+        usual_pace_percent=percent(actual.sum, usual or ZERO),
+        usual_month_end_sum=rounded(actual.sum / share) if share and stretch == MONTH else None,
     )
 
 
 def page_context(rows: list[Row], check_date: date | None, today: date) -> dict[str, Any]:
-    """Returns the days and the months up to the date, for the charts, and the portfolio with its trend."""
+    """Returns the forecast of the month, the days and the months for the charts, and the portfolio."""
     if not rows:
         return {}
     until = rows[0].until
@@ -110,6 +133,7 @@ def page_context(rows: list[Row], check_date: date | None, today: date) -> dict[
     par0, par30, *pars = portfolio["pars"]
     return {
         "until": until,
+        "forecast": forecast.of_month(until, today),
         "days": days[: until.day],
         "days_in_month": len(days),
         "months": [*months, so_far],
@@ -125,9 +149,11 @@ report = Report(
     title=_("Overview"),
     question=_("How do this month and this year stand against plan?"),
     formula=_(
-        "Pace is actual / expected so far. Expected so far is, for the month, plan × days elapsed / days in "
-        "the month; for the year, it adds the plans of the months before. Change compares with the same days "
-        "a year before."
+        "Even pace is actual / expected so far. Expected so far is, for the month, plan × days elapsed / "
+        "days in the month; for the year, it adds the plans of the months before. Usual pace is the same, "
+        "but for the share of a month's sum that is usually there by this day, the mean of the six months "
+        "before, in place of days elapsed / days in the month. The expected month end is actual / that "
+        "share. Change compares with the same days a year before."
     ),
     params=ParamsAtDate,
     row=Row,

@@ -19,7 +19,7 @@ from credits.models import Dictionary
 from credits.totals import DailyTotal, Total
 from plans.models import Plan
 
-from . import pace
+from . import forecast, pace
 from .at_date import month_ends_beside
 from .cache import get_or_compute
 from .params import DayField, ReportParams
@@ -69,7 +69,7 @@ def totals(rows: list[Row]) -> list[dict[str, Any]]:
 
 
 def page_context(rows: list[Row], check_date: date) -> dict[str, Any]:
-    """Returns the pace of the date's month, the months before by year, and the ends of the months beside it.
+    """Returns the date's month with its forecast, the months before by year, and the month ends beside it.
 
     Each row comes with the address of the list of the credits or payments that it sums.
     """
@@ -80,6 +80,8 @@ def page_context(rows: list[Row], check_date: date) -> dict[str, Any]:
     return {
         "check_date": check_date,
         "paces": [(row, behind(row, check_date, issuance)) for row in paces],
+        "lacks_usual": any(row.usual_share_percent is None for row in paces),
+        "forecast": forecast.of_month(check_date, timezone.localdate()) if paces else None,
         "years": [
             (year, [(row, behind(row, check_date, issuance)) for row in of_year])
             for year, of_year in groupby(past, lambda row: row.month.year)

@@ -9,6 +9,7 @@ import time_machine
 from credits.models import Dictionary
 
 from . import builders
+from .test_pace import steady_book
 
 pytestmark = pytest.mark.django_db
 
@@ -48,6 +49,9 @@ def test_month_and_year_are_compared_with_plan_and_the_year_before(book, analyst
         "pace_percent": 35.71,
         "before_sum": 400,
         "change_percent": 25,
+        "usual_expected_sum": None,
+        "usual_pace_percent": None,
+        "usual_month_end_sum": None,
     }
     assert year == {
         "stretch": "year",
@@ -62,6 +66,9 @@ def test_month_and_year_are_compared_with_plan_and_the_year_before(book, analyst
         "pace_percent": 33.33,
         "before_sum": 400,
         "change_percent": 275,
+        "usual_expected_sum": None,
+        "usual_pace_percent": None,
+        "usual_month_end_sum": None,
     }
     for row, stretch, since in (
         (month_collected, "month", "2022-02-01"),
@@ -80,7 +87,66 @@ def test_month_and_year_are_compared_with_plan_and_the_year_before(book, analyst
             "pace_percent": None,
             "before_sum": 0,
             "change_percent": None,
+            "usual_expected_sum": None,
+            "usual_pace_percent": None,
+            "usual_month_end_sum": None,
         }
+
+
+def test_usual_pace_takes_the_share_of_the_month_that_is_usually_there(analyst):
+    steady_book()
+    builders.plan("2021-02", Dictionary.COLLECTION, 1000)
+    names = ("actual_sum", "usual_expected_sum", "usual_pace_percent", "usual_month_end_sum")
+    assert [[row[name] for name in names] for row in ask(analyst, check_date="2021-11-10")] == [
+        [1000, 900, 111.11, 1000],  # all of 900
+        [500, 600, 83.33, 1000],  # half of 1,200
+        [11000, 9500, 115.79, None],  # 6 × 1,000 + 600 + 2,000 before, and 900
+        [10000, 1600, 625, None],  # 1,000 before, and 600
+    ]
+
+
+def card(html, number):
+    """Returns the pairs of a card's list."""
+    pairs = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", html.split('<section class="card">')[number])
+    return [(term, unescape(text)) for term, text in pairs]
+
+
+def test_the_cards_of_the_month_show_what_is_expected_at_its_end(analyst):
+    steady_book()
+    html = analyst.get("/", {"check_date": "2021-11-10"}).content.decode()
+    plans = "/reports/plans-performance/?check_date=2021-11-10"
+    assert card(html, 1) == [
+        ("Plan", f'<a href="{plans}">900.00</a>'),
+        ("Expected month end", "1\u00a0000.00"),
+        ("Done", "111.11\u202f%"),
+        ("Even pace", "333.33\u202f%"),
+        ("Usual pace", "111.11\u202f%"),
+        ("Year on year", "–"),
+    ]
+    assert card(html, 2) == [
+        ("Plan", f'<a href="{plans}">1\u00a0200.00</a>'),
+        ("Expected month end", "1\u00a0000.00"),
+        ("Forecast", '<a href="/reports/forecast/?check_date=2021-11-10">950.00</a>'),
+        ("Done", "41.67\u202f%"),
+        ("Even pace", "125.00\u202f%"),
+        ("Usual pace", "83.33\u202f%"),
+        ("Year on year", "–"),
+    ]
+    of_year = ["Plan", "Done", "Even pace", "Usual pace", "Year on year"]
+    assert [[term for term, _text in card(html, number)] for number in (3, 4)] == [of_year, of_year]
+
+
+def test_on_a_months_last_day_the_card_shows_the_forecast_from_before_the_month(analyst):
+    steady_book()
+    html = analyst.get("/", {"check_date": "2021-10-31"}).content.decode()
+    assert ("Forecast", '<a href="/reports/forecast/?check_date=2021-10-31">1\u00a0000.00</a>') in card(
+        html, 2
+    )
+
+
+def test_without_months_to_learn_from_a_card_shows_dashes(book, analyst):
+    html = analyst.get("/", {"check_date": "2022-02-14"}).content.decode()
+    assert card(html, 2)[1:3] == [("Expected month end", "–"), ("Forecast", "–")]
 
 
 @pytest.mark.parametrize(("today", "until"), [("2022-06-01", "2022-02-15"), ("2022-02-14", "2022-02-14")])

@@ -1,6 +1,8 @@
 """Plans performance: every figure is calculated by hand."""
 
+import re
 from datetime import date
+from html import unescape
 
 import pytest
 
@@ -8,6 +10,7 @@ from credits.models import Dictionary
 from reports.plans_performance import compute
 
 from . import builders
+from .test_pace import steady_book
 
 pytestmark = pytest.mark.django_db
 
@@ -176,3 +179,67 @@ def test_before_the_first_plan_the_report_takes_one_query(book, django_assert_nu
 def test_both_addresses_return_the_same(book, analyst):
     answer = ask(analyst, "2021-06-15").content
     assert answer == analyst.get("/api/v1/plans_performance?check_date=2021-06-15").content
+
+
+# The page
+
+
+def page(client, day):
+    """Returns the page with plain spaces."""
+    html = unescape(client.get("/reports/plans-performance/", {"check_date": day}).content.decode())
+    return html.replace("\u00a0", " ").replace("\u202f", " ")
+
+
+def line_of_forecast(html):
+    return re.search(r"<p>Collection in (.*)</p>", html)
+
+
+def test_the_page_shows_even_and_usual_pace_beside_each_other(analyst):
+    steady_book()
+    html = page(analyst, "2021-11-10")
+    table = html[html.index("<table>") : html.index("</table>")]
+    assert re.findall(r"<th colspan[^>]*>(.*?)</th>", table) == [
+        "Evenly over the days",
+        "As usual by this day",
+    ]
+    assert [", ".join(re.findall(r"<td[^>]*>([^<]+)</td>", row)) for row in table.split("<tr>")[3:]] == [
+        "900.00, 111.11 %, -5.00, 20, 300.00, 333.33 %, 3 000.00, 100.00 %, 900.00, 111.11 %, 1 000.00",
+        "1 200.00, 41.67 %, 35.00, 20, 400.00, 125.00 %, 1 500.00, 50.00 %, 600.00, 83.33 %, 1 000.00",
+    ]
+    assert "there is no usual course" not in html
+
+
+def test_the_page_says_where_there_is_no_usual_course(book, analyst):
+    assert "Where one of them has no sum, there is no usual course." in page(analyst, "2021-06-15")
+
+
+def test_the_page_shows_the_forecast_of_collection_with_its_band(analyst):
+    steady_book()
+    # 500 + half of 900; × 2/3 and × 5/4.
+    assert line_of_forecast(page(analyst, "2021-11-10"))[1] == (
+        "November 2021, forecast by buckets: "
+        '<a href="/reports/forecast/?check_date=2021-11-10">950.00</a>; '
+        "with its past errors 633.33 – 1 187.50."
+    )
+
+
+def test_a_forecast_without_a_band_stands_alone(analyst):
+    steady_book()
+    assert line_of_forecast(page(analyst, "2021-08-31"))[1] == (
+        'August 2021, forecast by buckets: <a href="/reports/forecast/?check_date=2021-08-31">1 500.00</a>.'
+    )
+
+
+@pytest.mark.parametrize(
+    ("day", "reason"), [("2021-02-10", "too few months to learn from"), ("2021-12-31", "no plan of issuance")]
+)
+def test_the_page_says_why_there_is_no_forecast(analyst, day, reason):
+    steady_book()
+    builders.plan("2021-02", ISSUANCE, 1000)
+    builders.plan("2021-12", COLLECTION, 1000)
+    assert line_of_forecast(page(analyst, day))[1].endswith(f"forecast by buckets: none ({reason}).")
+
+
+def test_a_month_without_plans_has_no_line_of_its_forecast(analyst):
+    steady_book()
+    assert line_of_forecast(page(analyst, "2021-12-01")) is None
