@@ -88,6 +88,7 @@ class PlanAdmin(BookAdmin):
                 return HttpResponseRedirect(request.path)
         else:
             form = YearForm(year)
+        form.add_hints()
         context = {
             **self.admin_site.each_context(request),
             "title": _("Plans of %d") % year,

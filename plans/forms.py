@@ -9,14 +9,18 @@ from typing import Any
 
 from django import forms
 from django.forms import BoundField
+from django.utils import timezone
+from django.utils.translation import gettext as _
 
+from credits.book.days import month_ends
 from credits.book.fields import AmountField
-from credits.book.money import ZERO
+from credits.book.money import ZERO, grouped, rounded
 from credits.book.trail import Change, Record, last_touch
 from credits.models import Dictionary
 from credits.totals import DailyTotal, Total
 from fintrack.merging import MergingForm
 
+from .forecast import Forecast, months_after, next_months
 from .models import Plan
 
 CATEGORIES = (Dictionary.ISSUANCE, Dictionary.COLLECTION)
@@ -116,6 +120,17 @@ class YearForm(MergingForm, forms.Form):
             for month in range(1, 13)
         ]
 
+    def add_hints(self) -> None:
+        """Adds what is forecast for the next months of collection to the cells of those without a plan."""
+        cells = {f"{self.year}-{month:02}": f"{Dictionary.COLLECTION}-{month}" for month in range(1, 13)}
+        empty = {month: cell for month, cell in cells.items() if cell not in self.plans}
+        day = DailyTotal.objects.last_day(timezone.localdate())
+        ends = month_ends(day, 1) if day else []
+        if ends and not empty.keys().isdisjoint(months_after(ends[0])):
+            for month, forecast in next_months(ends[0]).items():
+                if month in empty:
+                    self[empty[month]].help_text = hint(forecast)
+
     def totals(self) -> list[tuple[Decimal, Decimal, Decimal]]:
         """Returns (plan, plan a year before, actual sum a year before) of the year for each category."""
         return [
@@ -126,3 +141,10 @@ class YearForm(MergingForm, forms.Form):
             )
             for cells in zip(*(cells for _month, cells in self.rows), strict=True)
         ]
+
+
+def hint(forecast: Forecast) -> str:
+    amount = forecast.sum
+    if amount is None:
+        return _("no forecast: %s") % _(str(forecast.lacks))
+    return _("forecast %s") % grouped(rounded(amount))

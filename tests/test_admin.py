@@ -24,6 +24,7 @@ from plans.models import Plan
 
 from . import builders
 from .sent_forms import sent_back
+from .test_pace import steady_book
 
 pytestmark = pytest.mark.django_db
 
@@ -580,6 +581,61 @@ def test_plan_changed_by_somebody_else_meanwhile_is_not_overwritten(editor):
     plan.refresh_from_db()
     other.refresh_from_db()
     assert (plan.sum, other.sum) == (300, 300)  # unchanged in the form, so it is not stored
+
+
+def hints(response: Any) -> dict[str, str]:
+    """Returns {cell: hint} of the cells that have one and are described by it."""
+    described = set(
+        re.findall(r'<input type="text"[^>]* aria-describedby="id_(\d-\d+)_helptext', html(response))
+    )
+    found = re.findall(r'<div class="help" id="id_(\d-\d+)_helptext">([^<]*)</div>', html(response))
+    assert described == {cell for cell, _text in found}
+    return {cell: text.replace("\u00a0", " ") for cell, text in found}
+
+
+def test_year_form_tells_beside_months_of_collection_without_a_plan_what_is_forecast(editor):
+    steady_book()
+    builders.plan("2021-12", 3, "1000.02")
+    # At the end of October 500 are outstanding. November brings 500 + 900 / 2 = 950 and leaves 450;
+    # December brings 450 + 1,000.02 / 2 = 950.01.
+    response = editor.get("/admin/plans/plan/year/2021/")
+    assert hints(response) == {"4-12": "forecast 950.01"}
+    assert (cells(response)["4-11"], cells(response)["4-12"]) == ("1200.00", "")
+    assert hints(editor.get("/admin/plans/plan/year/2022/")) == {"4-1": "no forecast: no plan of issuance"}
+    assert hints(editor.get("/admin/plans/plan/year/2020/")) == {}
+
+
+def test_a_refused_year_form_still_tells_the_forecast(editor):
+    steady_book()
+    builders.plan("2021-12", 3, "1000.02")
+    sent = cells(editor.get("/admin/plans/plan/year/2021/"))
+    refused = editor.post("/admin/plans/plan/year/2021/", sent | {"4-12": "-5"})
+    assert "Nothing was saved" in words(refused)
+    assert hints(refused) == {"4-12": "forecast 950.01"}
+    done = editor.post("/admin/plans/plan/year/2021/", cells(refused) | {"4-12": "5"}, follow=True)
+    assert hints(done) == {}
+
+
+def test_year_form_without_a_cell_to_forecast_computes_none(editor, monkeypatch):
+    steady_book()
+    builders.plan("2021-12", 4, 1000)
+    monkeypatch.delattr("plans.forms.next_months")
+    assert hints(editor.get("/admin/plans/plan/year/2021/")) == {}
+    assert hints(editor.get("/admin/plans/plan/year/2020/")) == {}
+
+
+def test_year_form_says_why_there_is_no_forecast(editor):
+    builders.credit("2021-06-30")
+    builders.plan("2021-07", 3, 1000)
+    assert hints(editor.get("/admin/plans/plan/year/2021/")) == {
+        "4-7": "no forecast: too few months to learn from",
+        "4-8": "no forecast: no plan of issuance",
+        "4-9": "no forecast: no plan of issuance",
+    }
+
+
+def test_year_form_of_an_empty_book_has_no_hints(editor):
+    assert hints(editor.get("/admin/plans/plan/year/2021/")) == {}
 
 
 # Accounts and tokens
