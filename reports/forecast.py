@@ -157,7 +157,10 @@ def totals(rows: list[Row]) -> list[dict[str, Any]]:
     columns = {column: errors(rows, column) for column in ("plan", "buckets", "vintages")}
     return [
         {"month": name}
-        | {f"{column}_error_percent": rounded(statistic(found)) for column, found in columns.items() if found}
+        | {
+            f"{column}_error_percent": rounded(statistic(found)) if found else None
+            for column, found in columns.items()
+        }
         for name, statistic in STATISTICS.items()
     ]
 
@@ -263,8 +266,8 @@ report = Report(
         "to reach its next age collected at that age. By the usual course: collected so far / the share "
         "that is usually there by that day, the mean of the six months before. The band is the forecast by "
         "buckets × the lowest and the highest actual / forecast of the 18 months before it. Error is the "
-        "difference from actual / actual, in percent. Only what was known when a forecast was made counts "
-        "in it."
+        "difference from actual / actual, in percent. Only what had happened when a forecast was made "
+        "counts in it; plans count as they are now."
     ),
     params=Params,
     row=Row,

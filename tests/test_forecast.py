@@ -208,6 +208,12 @@ def test_the_first_month_of_a_book_teaches_nothing_about_what_is_owed(analyst, s
     assert column(ask(analyst, "2021-02-28"), "buckets_sum", "buckets_lack")["2021-03"] == (30, None)
 
 
+def test_before_anything_is_issued_nothing_is_learned_even_for_a_planned_issuance_of_0(analyst, steady):
+    # On 1 January nothing was owed, and nothing was issued before.
+    rows = ask(analyst, "2021-01-01")
+    assert column(rows, "buckets_sum", "buckets_lack")["2021-01"] == (None, NO_MONTHS)
+
+
 def test_a_month_without_issuance_teaches_nothing_about_new_credits(analyst, steady):
     pay_interest(steady, "2021-02", 30)
     for planned, expected in ((0, (30, None)), ("10.10", (30, None)), ("10.11", (None, NO_MONTHS))):
@@ -378,6 +384,15 @@ def test_on_the_last_day_a_month_is_over(course, analyst):
 # The record
 
 
+def of_errors(plan: Any, buckets: Any) -> dict[str, Any]:
+    """Returns errors of which vintages have none."""
+    return {
+        "plan_error_percent": plan,
+        "buckets_error_percent": buckets,
+        "vintages_error_percent": None,
+    }
+
+
 def test_the_record_has_what_was_forecast_planned_and_collected_and_the_errors(analyst, steady):
     pay_interest(steady, "2021-02", 100, 200, 250, 200)
     for month in months("2021-03", 3):
@@ -396,9 +411,9 @@ def test_the_record_has_what_was_forecast_planned_and_collected_and_the_errors(a
     # The only cohort has no older one to learn from.
     assert {row["vintages_error_percent"] for row in rows} == {None}
     assert totals(compute(date(2021, 5, 31), None, TODAY)) == [
-        {"month": "mean", "plan_error_percent": 30, "buckets_error_percent": Decimal("31.67")},
-        {"month": "median", "plan_error_percent": 25, "buckets_error_percent": 25},
-        {"month": "worst", "plan_error_percent": 40, "buckets_error_percent": 50},
+        {"month": "mean", **of_errors(30, Decimal("31.67"))},
+        {"month": "median", **of_errors(25, 25)},
+        {"month": "worst", **of_errors(40, 50)},
     ]
 
 
@@ -414,7 +429,10 @@ def test_a_month_without_payments_has_no_errors(analyst, steady):
     names = ("actual_sum", "plan_sum", "buckets_sum", "plan_error_percent", "buckets_error_percent")
     assert column(ask(analyst, "2021-03-31"), *names)["2021-03"] == (0, 150, 100, None, None)
     rows = compute(date(2021, 3, 31), None, TODAY)
-    assert totals(rows) == [{"month": name} for name in ("mean", "median", "worst")]
+    assert totals(rows) == [{"month": name, **of_errors(None, None)} for name in ("mean", "median", "worst")]
+    html = page(analyst, check_date="2021-03-31")
+    foot = html[html.index("<tfoot>") : html.index("</tfoot>")]
+    assert re.findall(r"<td[^>]*>([^<]*)</td>", foot) == ["–"] * 9
 
 
 def test_the_record_begins_with_the_first_payment_and_has_at_most_18_months(analyst, steady):
