@@ -59,7 +59,6 @@ PAGES = (
     "/reports/plans-performance/?check_date=2022-12-31",
     "/reports/month/?month=2021-06",
     "/reports/year-on-year/?year=2022",
-    "/reports/user-credits/?user_id={borrower}",
     "/reports/borrowers/{borrower}/",
     "/reports/forecast/?check_date=2022-07-15",
     "/reports/ageing/?check_date=2022-07-31",

@@ -75,7 +75,7 @@ class BorrowerAdmin(BookAdmin):
         return found.with_credits()
 
     def view_on_site(self, row: Borrower) -> str:
-        return f"{reverse('user_credits_page')}?user_id={row.pk}"
+        return reverse("borrower_page", args=[row.pk])
 
     @admin.display(description=_("credits"))
     def credit_count(self, row: Borrower) -> int:

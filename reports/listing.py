@@ -51,6 +51,7 @@ class ListingParams(ParamsAtToday):
     Fields named in rare are shown only on demand, or if one of them is set.
     """
 
+    main = ()
     rare: ClassVar[tuple[str, ...]] = ()
 
     format = forms.ChoiceField(required=False, choices=[(CSV, CSV)], widget=forms.HiddenInput, help_text=CSV)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from credits.book.money import ZERO, percent, rounded
@@ -27,7 +26,7 @@ from .stretch import last_of_month
 
 
 class Params(ReportParams):
-    check_date = DayField(initial=timezone.localdate)
+    check_date = DayField()
 
 
 @dataclass(frozen=True, slots=True)

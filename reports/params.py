@@ -1,19 +1,93 @@
 """The forms of reports' parameters: a field for each kind of parameter."""
 
-from typing import Any
+from datetime import date
+from typing import Any, ClassVar, Self
 
 from django import forms
+from django.http import QueryDict
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from fintrack.api.params import DateField, NumberField, ParamsForm
 
+from .periods import Period
+from .stretch import last_day_of_book, last_whole_month, last_whole_year
+
 JSON, CSV, XLSX = "json", "csv", "xlsx"
 FIRST_YEAR, LAST_YEAR = 1900, 2999
+MAIN = ("check_date", "month", "year")  # the names of a report's own period
+
+
+class PeriodField(forms.Field):
+    """A day, a month or a year: the first letters of a date. In an address of a page it can be a period."""
+
+    length: ClassVar[int]  # number of letters
+    default_name: ClassVar[Promise]
+    presets: ClassVar[list[tuple[Promise, str]]]
+
+    def default(self, today: date) -> date | None:
+        """Returns the last day of what a page shows if no period is given; None for an empty book."""
+        raise NotImplementedError
+
+
+class DayField(PeriodField, DateField):
+    length = 10
+    default_name = _("the last day of the book")
+    presets = [(_("Today"), "today"), (_("Yesterday"), "today-1"), (_("End of last month"), "month-1")]
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
+            help_text=_("a date, yyyy-mm-dd"),
+            **{"label": _("Date"), **kwargs},
+        )
+
+    def default(self, today: date) -> date | None:
+        return last_day_of_book(today)
+
+
+class MonthField(PeriodField, DateField):
+    """A month as yyyy-mm, cleaned to its first day."""
+
+    pattern = "[0-9]{4}-[0-9]{2}"
+    length = 7
+    default_name = _("the last whole month of the book")
+    presets = [(_("This month"), "month"), (_("Last month"), "month-1")]
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            input_formats=["%Y-%m"],
+            widget=forms.DateInput(format="%Y-%m", attrs={"type": "month"}),
+            help_text=_("a month, yyyy-mm"),
+            **{"label": _("Month"), **kwargs},
+        )
+
+    def default(self, today: date) -> date | None:
+        return last_whole_month(today)
+
+
+class YearField(PeriodField, NumberField):
+    length = 4
+    default_name = _("the last whole year of the book")
+    presets = [(_("This year"), "year"), (_("Last year"), "year-1")]
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            min_value=FIRST_YEAR,
+            max_value=LAST_YEAR,
+            help_text=_("a year from 1900 to 2999"),
+            **{"label": _("Year"), **kwargs},
+        )
+
+    def default(self, today: date) -> date | None:
+        return last_whole_year(today)
 
 
 class ReportParams(ParamsForm):
     """The parameters of a report. Every report takes `format`, for a download."""
+
+    main: ClassVar[tuple[str, ...]] = MAIN
 
     format = forms.ChoiceField(
         required=False,
@@ -22,6 +96,54 @@ class ReportParams(ParamsForm):
         help_text=f"{CSV} or {XLSX}",
     )
 
+    # Of a page: what it shows by default, its own period as it was asked, the names of all its periods, links
+    # to other periods, and the link to the dates themselves.
+    default_name: Promise | None = None
+    asked = ""
+    names: tuple[str, ...] = ()
+    presets: tuple[tuple[Promise, str], ...] = ()
+    fixed = ""
+
+    @classmethod
+    def of_page(cls, asked: QueryDict) -> Self:
+        """Returns the form of a page. Days, months and years of its address can be periods: see Period."""
+        data, names, today = asked.copy(), [], timezone.localdate()
+        periods = {name: field for name, field in cls.base_fields.items() if isinstance(field, PeriodField)}
+        for name, field in periods.items():
+            texts = data.getlist(name)
+            if len(texts) == 1 and (period := Period.of(texts[0], today)):
+                data[name] = letters(period.first if name.endswith("_from") else period.last, field)
+                names += texts if texts[0] != data[name] else []
+        form = cls(data)
+        form.asked = next(filter(None, map(asked.get, MAIN)), "")
+        form.names, form.fixed = tuple(names), f"?{data.urlencode()}"
+        for name in periods.keys() & {*cls.main}:
+            field = periods[name]
+            form.presets = tuple((label, with_value(asked, name, text)) for label, text in field.presets)
+            if not any(data.getlist(name)):
+                form.default_name = field.default_name
+                if field.required:
+                    data[name] = letters(field.default(today) or today, field)
+        return form
+
+    def show(self, until: str) -> None:
+        """Shows the last day of the report in its period, if the report has chosen it itself."""
+        for name in self.main:
+            field = self.fields.get(name)
+            if isinstance(field, PeriodField) and not self.data.get(name):
+                self.data[name] = until[: field.length]
+
+
+def letters(day: date, field: PeriodField) -> str:
+    return day.isoformat()[: field.length]
+
+
+def with_value(data: QueryDict, name: str, text: str) -> str:
+    """Returns the query with another value of the parameter, and without a format."""
+    query = data.copy()
+    query[name] = text
+    return f"?{query.urlencode()}"
+
 
 class ParamsAtToday(ReportParams):
     """The parameters of a report that depends on today's date: adds `today`."""
@@ -29,39 +151,6 @@ class ParamsAtToday(ReportParams):
     def clean(self) -> None:
         super().clean()
         self.cleaned_data["today"] = timezone.localdate()
-
-
-class DayField(DateField):
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(
-            widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
-            help_text=_("a date, yyyy-mm-dd"),
-            **{"label": _("Date"), **kwargs},
-        )
-
-
-class MonthField(DateField):
-    """A month as yyyy-mm, cleaned to its first day."""
-
-    pattern = "[0-9]{4}-[0-9]{2}"
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(
-            input_formats=["%Y-%m"],
-            widget=forms.DateInput(format="%Y-%m", attrs={"type": "month"}),
-            help_text=_("a month, yyyy-mm"),
-            **{"label": _("Month"), "initial": timezone.localdate, **kwargs},
-        )
-
-
-class YearField(NumberField):
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(
-            min_value=FIRST_YEAR,
-            max_value=LAST_YEAR,
-            help_text=_("a year from 1900 to 2999"),
-            **{"label": _("Year"), "initial": lambda: timezone.localdate().year, **kwargs},
-        )
 
 
 class IdField(NumberField):

@@ -28,7 +28,7 @@ from .stretch import last_of_month
 
 
 class Params(ReportParams):
-    check_date = DayField(initial=timezone.localdate)
+    check_date = DayField()
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ MONTHS = 6  # of the average, if none are asked
 
 
 class Params(ParamsAtToday):
-    month = MonthField(required=False, initial=None)
+    month = MonthField(required=False)
     months = NumberField(
         label=_("Months of the average"),
         required=False,
@@ -142,6 +142,7 @@ def page_context(rows: list[Row], month: date | None, months: int, today: date) 
     return {
         "first": first,
         "last": last,
+        "until": last,
         "months": months,
         "first_month": date.fromisoformat(f"{rows[-1].first_month}-01") if rows else None,
         "with_months": "" if months == MONTHS else f"&months={months}",

@@ -1,6 +1,7 @@
 """The routes of all reports. Addresses of pages have hyphens, those of the API underscores."""
 
 from django.urls import path
+from django.utils.translation import gettext_lazy as _
 
 from . import (
     ageing,
@@ -28,11 +29,11 @@ from . import (
     year_on_year,
     year_performance,
 )
-from .views import ListingPage, ReportAPI, ReportPage
+from .views import ListingPage, ReportAPI, ReportPage, UserCreditsPage
 
-# In the order of the navigation.
-pages = [
-    path("", ReportPage.as_view(report=overview.report, asks=False), name="home"),
+home = path("", ReportPage.as_view(report=overview.report), name="home")
+
+plan = [
     path(
         "reports/year-performance/",
         ReportPage.as_view(report=year_performance.report),
@@ -45,64 +46,86 @@ pages = [
         ReportPage.as_view(report=plans_performance.report),
         name="plans_performance_page",
     ),
-    path("reports/forecast/", ReportPage.as_view(report=forecast.report, asks=False), name="forecast_page"),
-    path("reports/ageing/", ReportPage.as_view(report=ageing.report, asks=False), name="ageing_page"),
+    path("reports/forecast/", ReportPage.as_view(report=forecast.report), name="forecast_page"),
+]
+
+book = [
+    path("reports/ageing/", ReportPage.as_view(report=ageing.report), name="ageing_page"),
     path(
         "reports/portfolio-trend/",
-        ReportPage.as_view(report=portfolio_trend.report, asks=False),
+        ReportPage.as_view(report=portfolio_trend.report),
         name="portfolio_trend_page",
     ),
     path(
         "reports/provisions/",
-        ReportPage.as_view(report=provisions.report, asks=False),
+        ReportPage.as_view(report=provisions.report),
         name="provisions_page",
     ),
     path(
         "reports/roll-rates/",
-        ReportPage.as_view(report=roll_rates.report, asks=False),
+        ReportPage.as_view(report=roll_rates.report),
         name="roll_rates_page",
     ),
     path(
         "reports/expected-receipts/",
-        ReportPage.as_view(report=expected_receipts.report, asks=False),
+        ReportPage.as_view(report=expected_receipts.report),
         name="expected_receipts_page",
     ),
-    path("reports/vintages/", ReportPage.as_view(report=vintages.report, asks=False), name="vintages_page"),
+]
+
+cohorts = [
+    path("reports/vintages/", ReportPage.as_view(report=vintages.report), name="vintages_page"),
     path(
         "reports/collection-efficiency/",
-        ReportPage.as_view(report=collection_efficiency.report, asks=False),
+        ReportPage.as_view(report=collection_efficiency.report),
         name="collection_efficiency_page",
     ),
     path(
         "reports/first-payment-default/",
-        ReportPage.as_view(report=first_payment_default.report, asks=False),
+        ReportPage.as_view(report=first_payment_default.report),
         name="first_payment_default_page",
     ),
     path(
         "reports/new-and-returning/",
-        ReportPage.as_view(report=new_and_returning.report, asks=False),
+        ReportPage.as_view(report=new_and_returning.report),
         name="new_and_returning_page",
     ),
-    path(
-        "reports/top-borrowers/",
-        ReportPage.as_view(report=top_borrowers.report, asks=False),
-        name="top_borrowers_page",
-    ),
-    path("reports/user-credits/", ReportPage.as_view(report=user_credits.report), name="user_credits_page"),
+]
+
+borrowers = [
     path("reports/borrowers/", ListingPage.as_view(listing=borrower_list.listing), name="borrowers_page"),
     path(
         "reports/borrowers/<int:borrower_id>/",
         ReportPage.as_view(report=borrower.report),
         name="borrower_page",
     ),
+    path(
+        "reports/top-borrowers/",
+        ReportPage.as_view(report=top_borrowers.report),
+        name="top_borrowers_page",
+    ),
+]
+
+rows = [
     path("reports/credits/", ListingPage.as_view(listing=credit_list.listing), name="credits_page"),
     path("reports/payments/", ListingPage.as_view(listing=payment_list.listing), name="payments_page"),
     path(
         "reports/data-quality/",
-        ReportPage.as_view(report=data_quality.report, asks=False),
+        ReportPage.as_view(report=data_quality.report),
         name="data_quality_page",
     ),
 ]
+
+# The navigation, in order.
+groups = [
+    (_("Plan"), plan),
+    (_("Book"), book),
+    (_("Cohorts"), cohorts),
+    (_("Borrowers"), borrowers),
+    (_("Rows"), rows),
+]
+
+pages = [home, *plan, *book, *cohorts, *borrowers, *rows]
 
 # Also at the root, for clients of the original service.
 original = [
@@ -141,4 +164,7 @@ api = [
     path("year_on_year", ReportAPI.as_view(report=year_on_year.report), name="year_on_year"),
 ]
 
-urlpatterns = [*pages, *original]
+# The address of an earlier page.
+earlier = path("reports/user-credits/", UserCreditsPage.as_view(), name="user_credits_page")
+
+urlpatterns = [*pages, *original, earlier]

@@ -15,7 +15,7 @@ from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import re_accepts_gzip
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.utils.translation import get_language
@@ -164,14 +164,10 @@ def busy_page(request: HttpRequest) -> HttpResponse:
 
 
 class ReportPage(ReportView, Page):
-    asks = True  # without parameters the page shows only the form
-
     def get(self, request: HttpRequest, **path: Any) -> HttpResponseBase:
         data = request.GET.copy()
         data.update({name: str(value) for name, value in path.items()})
-        form = self.report.params(data if data or not self.asks else None)
-        if not form.is_bound:
-            return self.render_page(request, form)
+        form = self.report.params.of_page(data)
         try:
             params = form.checked()
             kind = params.pop("format")
@@ -189,7 +185,9 @@ class ReportPage(ReportView, Page):
         question = Question(self.report, params)
         name = f"page:{get_language()}:{timezone.localdate()}"  # today may be in page_context()
         if text := question.form(name):
-            return with_report_headers(self.render_page(request, form, pieces=json.loads(text)), hit=True)
+            pieces = json.loads(text)
+            form.show(pieces["until"])
+            return with_report_headers(self.render_page(request, form, pieces=pieces), hit=True)
         answer = question.answer()
         # All figures on a page must come from one state of the book.
         for _try in range(TRIES):
@@ -201,7 +199,8 @@ class ReportPage(ReportView, Page):
             with stamp_held():
                 answer = get_or_compute(self.report, params)
                 beside = self.report.page_context(answer.rows, **params)
-        pieces: dict[str, str] = {}
+        pieces = {"until": str(beside.get("until", ""))}
+        form.show(pieces["until"])
         shown = {"rows": answer.rows, "totals": self.report.totals(answer.rows), **beside}
         response = self.render_page(request, form, pieces=pieces, **shown)
         question.keep(name, json.dumps(pieces), answer.key)
@@ -220,7 +219,7 @@ class ListingPage(Page):
     listing: Listing = None  # type: ignore[assignment]  # each route sets it
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
-        form = self.listing.params(request.GET)
+        form = self.listing.params.of_page(request.GET)
         context: dict[str, Any] = {"listing": self.listing, "form": form}
         template = f"reports/{self.listing.name}.html"
         try:
@@ -242,3 +241,12 @@ class ListingPage(Page):
             response = busy_page(request)
         response["Cache-Control"] = "private, no-cache"
         return response
+
+
+class UserCreditsPage(Page):
+    """Leads from the address of an earlier page to the borrower's or, without an id, to all borrowers."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        user_id = request.GET.get("user_id", "")
+        is_id = user_id.isascii() and user_id.isdecimal()
+        return redirect("borrower_page", user_id) if is_id else redirect("borrowers_page")

@@ -202,7 +202,6 @@ PAGES = [
     "/reports/year-on-year/?year=2021",
     "/reports/month/?month=2021-06",
     "/reports/plans-performance/?check_date=2021-06-15",
-    "/reports/user-credits/?user_id={borrower}",
     "/reports/borrowers/{borrower}/",
 ]
 

@@ -2,14 +2,17 @@
 
 import re
 from decimal import Decimal
+from html import unescape
 
 import pytest
 import time_machine
 from django.test import Client
+from django.urls import reverse
 from django.utils.html import strip_tags
 
 from credits.models import Dictionary
 from fintrack.access import ANALYST
+from reports import urls
 from reports.templatetags import figures
 
 from . import builders
@@ -19,7 +22,7 @@ pytestmark = pytest.mark.django_db
 PAGES = {
     "/reports/year-performance/": "year=2021",
     "/reports/plans-performance/": "check_date=2021-06-15",
-    "/reports/user-credits/": "user_id={borrower}",
+    "/reports/month/": "month=2021-06",
 }
 
 
@@ -72,31 +75,6 @@ def test_plans_performance_shows_the_dates_month_first(book, analyst):
     ]
 
 
-@time_machine.travel("2021-07-01", tick=False)
-def test_user_credits_shows_open_and_closed_credits_and_sums(book, analyst):
-    closed = builders.credit(
-        "2021-01-01", "100", borrower=book.borrower, actual_return_date="2021-01-05", percent="7.25"
-    )
-    builders.payment(closed, "2021-01-05", "107.25")
-    response = analyst.get(f"/reports/user-credits/?user_id={book.borrower_id}")
-    assert cells(response) == [
-        [
-            str(book.pk),
-            "2021-06-01",
-            "2021-06-15",
-            "open",
-            "16",
-            "1\u00a0500.50",
-            "20.00",
-            "–",
-            "1\u00a0234.50",
-            "0.00",
-        ],
-        [str(closed.pk), "2021-01-01", "2021-01-15", "2021-01-05", "–", "100.00", "7.25", "107.25", "–", "–"],
-        ["Total", "", "1\u00a0600.50", "27.25", "107.25", "1\u00a0234.50", "0.00"],
-    ]
-
-
 @pytest.mark.parametrize(("address", "query"), PAGES.items())
 def test_a_page_has_a_form_a_formula_and_downloads(book, analyst, address, query):
     query = query.format(borrower=book.borrower_id)
@@ -111,19 +89,125 @@ def test_a_page_has_a_form_a_formula_and_downloads(book, analyst, address, query
     assert re.search(rf'name="{name}" value="{value}"', html)
 
 
-@pytest.mark.parametrize("address", PAGES)
-def test_a_page_without_parameters_shows_only_the_form(analyst, address):
-    response = analyst.get(address)
-    assert response.status_code == 200
-    assert b"<form" in response.content
-    assert b"<table" not in response.content
-    assert b"errorlist" not in response.content
+@pytest.fixture
+def two_years():
+    """A book from 20 January 2021 to 10 March 2022."""
+    builders.credit("2021-01-20")
+    builders.payment(builders.credit("2021-12-30"), "2022-03-10", 1)
+
+
+@pytest.mark.parametrize(
+    ("address", "name", "value", "said"),
+    [
+        ("/", "check_date", "2022-03-10", "the last day of the book"),
+        ("/reports/year-performance/", "year", "2021", "the last whole year of the book"),
+        ("/reports/year-on-year/", "year", "2021", "the last whole year of the book"),
+        ("/reports/month/", "month", "2022-02", "the last whole month of the book"),
+        ("/reports/roll-rates/", "month", "2022-02", "the last whole month of the book"),
+        ("/reports/plans-performance/", "check_date", "2022-03-10", "the last day of the book"),
+        ("/reports/ageing/", "check_date", "2022-03-10", "the last day of the book"),
+    ],
+)
+@time_machine.travel("2022-05-17 12:00 +0000", tick=False)
+def test_a_page_that_is_opened_without_a_period_answers_for_the_last_one(
+    two_years, client_as, address, name, value, said
+):
+    analyst = client_as(ANALYST)
+    for _time in ("computed", "cached"):
+        html = analyst.get(address).content.decode()
+        assert re.search(rf'name="{name}" value="{value}"', html)
+        assert f"Shown is {said}." in html
+    assert "Shown is" not in analyst.get(f"{address}?{name}={value}").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("issued", "year", "month"), [("2022-02-20", "2022", "2022-02"), ("2022-03-01", "2022", "2022-03")]
+)
+@time_machine.travel("2022-03-15 12:00 +0000", tick=False)
+def test_a_book_that_is_younger_shows_the_period_that_it_has(client_as, issued, year, month):
+    builders.payment(builders.credit(issued), "2022-03-10", 1)
+    analyst = client_as(ANALYST)
+    assert f'name="year" value="{year}"' in analyst.get("/reports/year-performance/").content.decode()
+    assert f'name="month" value="{month}"' in analyst.get("/reports/month/").content.decode()
 
 
 @time_machine.travel("2021-12-31 23:00 +0000", tick=False)  # already 2022 in Kyiv
-def test_forms_default_to_today(analyst):
+def test_an_empty_book_is_shown_today(client_as):
+    analyst = client_as(ANALYST)
     assert b'name="year" value="2022"' in analyst.get("/reports/year-performance/").content
     assert b'name="check_date" value="2022-01-01"' in analyst.get("/reports/plans-performance/").content
+
+
+@pytest.mark.parametrize(
+    ("address", "same"),
+    [
+        ("/reports/month/?month=month-1", "/reports/month/?month=2022-04"),
+        ("/reports/year-performance/?year=year-1", "/reports/year-performance/?year=2021"),
+        ("/reports/ageing/?check_date=2021-q2", "/reports/ageing/?check_date=2021-06-30"),
+        ("/?check_date=month", "/?check_date=2022-05-17"),
+        (
+            "/reports/credits/?issued_from=2021&issued_to=2021-q4",
+            "/reports/credits/?issued_from=2021-01-01&issued_to=2021-12-31",
+        ),
+        (
+            "/reports/payments/?paid_from=month-2&paid_to=month-2",
+            "/reports/payments/?paid_from=2022-03-01&paid_to=2022-03-31",
+        ),
+    ],
+)
+@time_machine.travel("2022-05-17 12:00 +0000", tick=False)
+def test_an_address_can_name_periods_which_move_on_until_they_are_fixed(two_years, client_as, address, same):
+    analyst = client_as(ANALYST)
+    named, fixed = analyst.get(address), analyst.get(same)
+    assert cells(named) == cells(fixed)
+    query = same.partition("?")[2]
+    assert f'href="?{query}">Fix the dates</a>' in unescape(named.content.decode())
+    assert "Fix the dates" not in fixed.content.decode()
+    assert analyst.get(f"{address}&format=csv").getvalue() == analyst.get(f"{same}&format=csv").getvalue()
+
+
+def test_the_api_takes_no_periods(analyst):
+    for query in ("month?month=month-1", "year_performance?year=year", "ageing?check_date=2021-q2"):
+        assert analyst.get(f"/api/v1/{query}").status_code == 400
+
+
+def test_presets_keep_the_other_parameters(analyst):
+    html = unescape(analyst.get("/reports/forecast/?check_date=2022-06-30&issuance=5").content.decode())
+    assert '<a href="?check_date=today-1&issuance=5">Yesterday</a>' in html
+    assert '<a href="?check_date=month-1&issuance=5">End of last month</a>' in html
+
+
+@pytest.mark.parametrize(
+    ("address", "links"),
+    [
+        ("/?check_date=2022-06-15", ["year=2022", "month=2022-06", "check_date=2022-06-15"]),
+        ("/reports/month/?month=2022-06", ["year=2022", "month=2022-06", "check_date=2022-06"]),
+        ("/reports/ageing/?check_date=month-1", ["year=month-1", "month=month-1", "check_date=month-1"]),
+        ("/reports/ageing/?check_date=2021-q2", ["year=2021-q2", "month=2021-q2", "check_date=2021-q2"]),
+    ],
+)
+def test_the_period_goes_along_to_the_next_report(analyst, address, links):
+    html = unescape(analyst.get(address).content.decode())
+    year, month, day = links
+    for link in (f"year-performance/?{year}", f"month/?{month}", f"plans-performance/?{day}"):
+        assert f'href="/reports/{link}"' in html
+        assert analyst.get(f"/reports/{link}").status_code == 200
+    assert 'href="/reports/credits/"' in html
+
+
+def test_without_a_period_links_have_none(analyst):
+    html = analyst.get("/reports/credits/?check_date=2022-06-15").content.decode()
+    assert 'href="/reports/ageing/?check_date=2022-06-15"' in html
+    assert 'href="/reports/ageing/"' in analyst.get("/reports/ageing/").content.decode()
+
+
+def test_the_earlier_page_of_a_borrowers_credits_leads_to_the_borrower(analyst):
+    for query, address in (
+        ("?user_id=10", "/reports/borrowers/10/"),
+        ("", "/reports/borrowers/"),
+        ("?user_id=x", "/reports/borrowers/"),
+    ):
+        assert analyst.get(f"/reports/user-credits/{query}")["Location"] == address
 
 
 @pytest.mark.parametrize(
@@ -134,7 +218,6 @@ def test_forms_default_to_today(analyst):
         ("/reports/year-performance/?year=2021&colour=red", "colour: expected one of these parameters"),
         ("/reports/year-performance/?year=2021&year=2022", "year: expected one value"),
         ("/reports/plans-performance/?check_date=15.06.2021", "Enter a valid date."),
-        ("/reports/user-credits/?user_id=0", "Ensure this value is greater than or equal to 1."),
         ("/reports/year-performance/?year=2021&format=pdf", "Select a valid choice."),
     ],
 )
@@ -184,7 +267,7 @@ def test_a_report_without_rows_says_so(analyst):
 
 
 def test_an_unknown_borrower_is_404_and_named(analyst):
-    response = analyst.get("/reports/user-credits/?user_id=77")
+    response = analyst.get("/reports/borrowers/77/")
     assert response.status_code == 404
     assert "There is no borrower with the id 77." in response.content.decode()
 
@@ -196,10 +279,24 @@ def test_an_unknown_address_has_a_404_page(analyst):
     assert "Resolver404" not in response.content.decode()
 
 
-def test_home_links_to_every_report(analyst):
+def test_the_menu_links_to_every_page(analyst):
     html = analyst.get("/").content.decode()
-    for address in PAGES:
-        assert f'href="{address}"' in html
+    menu = html[html.index('<details class="menu">') : html.index("</details>")]
+    pages = [page for page in urls.pages if not page.pattern.converters]
+    assert len(pages) >= 20
+    for page in pages:
+        assert f'href="{reverse(page.name)}"' in menu
+    assert 'href="/api/docs/"' in menu
+
+
+def test_the_group_of_the_page_is_open_in_the_navigation(analyst):
+    html = analyst.get("/reports/vintages/").content.decode()
+    top = html[html.index('<nav class="reports"') : html.index("</nav>")]
+    assert re.findall(r'aria-current="(\w+)">([^<]+)<', top) == [("true", "Cohorts"), ("page", "Vintages")]
+    assert re.findall(r">([^<>]+)</a>", top) == [
+        *("Overview", "Plan", "Book", "Cohorts", "Borrowers", "Rows", "API"),
+        *("Vintages", "Collection efficiency", "First-payment default", "New and returning"),
+    ]
 
 
 def test_pages_need_sign_in_and_a_role(stranger):

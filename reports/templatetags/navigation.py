@@ -1,35 +1,70 @@
-"""The navigation: links to all reports and lists."""
+"""The navigation: the overview, the groups of pages, the API's page and the admin."""
 
+import re
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django import template
 from django.urls import NoReverseMatch, reverse
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.http import urlencode
 from django.utils.translation import get_language
+
+from reports.params import PeriodField, ReportParams
 
 register = template.Library()
 
+LONGEST = 20  # letters of a period that goes along
 
-@register.simple_tag(takes_context=True)
-def navigation(context: Any) -> SafeString:
-    """Links to all pages whose address takes no arguments; the current one is marked."""
-    return links(context["request"].path, get_language())
+
+class Link(NamedTuple):
+    address: str
+    title: str
+    current: str = ""  # aria-current: "page", or "true" for a page below it
+
+
+class Group(NamedTuple):
+    title: str
+    links: list[Link]
+
+    @property
+    def is_current(self) -> bool:
+        return any(link.current for link in self.links)
+
+
+@register.inclusion_tag("navigation.html", takes_context=True)
+def navigation(context: Any) -> dict[str, Any]:
+    """Links to all pages whose address takes no arguments, by group. The date of this page goes along."""
+    path, form = context["request"].path, context.get("form")
+    period = form.asked[:LONGEST] if isinstance(form, ReportParams) else ""
+    groups = groups_at(path, period, get_language())
+    return {"path": path, "groups": groups, "perms": context["perms"]}
 
 
 @lru_cache(maxsize=500)
-def links(path: str, language: str) -> SafeString:
-    from reports.urls import pages  # avoid an import cycle: the views render templates that use this tag
+def groups_at(path: str, period: str, language: str) -> list[Group]:
+    from reports.urls import groups  # avoid an import cycle: the views render templates that use this tag
 
-    found = []
+    return [Group(str(title), [*links(pages, path, period)]) for title, pages in groups]
+
+
+def links(pages: list[Any], path: str, period: str) -> Iterator[Link]:
     for page in pages:
-        shown = page.callback.view_initkwargs  # type: ignore[attr-defined]
+        shown = page.callback.view_initkwargs
+        made_of = shown.get("report") or shown["listing"]
         try:
-            url = reverse(page.name)
+            address = reverse(page.name)
         except NoReverseMatch:  # it takes an argument, such as a borrower's id
             continue
-        current = "page" if url == path else "true" if url != "/" and url in path else ""
-        mark = format_html(' aria-current="{}"', current) if current else ""
-        found.append((url, mark, (shown.get("report") or shown["listing"]).title))
-    return format_html_join("\n    ", '<a href="{}"{}>{}</a>', found)
+        current = "page" if address == path else "true" if address in path else ""
+        yield Link(address + of_period(made_of.params, period), str(made_of.title), current)
+
+
+def of_period(params: type[ReportParams], period: str) -> str:
+    """Returns the query for the period, if the page takes one. A day is cut to its month or year."""
+    for name in params.main:
+        field = params.base_fields.get(name)
+        if period and isinstance(field, PeriodField):
+            is_day = re.fullmatch(r"[0-9-]+", period)
+            return "?" + urlencode({name: period[: field.length] if is_day else period})
+    return ""
