@@ -24,10 +24,18 @@ class PeriodField(forms.Field):
 
     length: ClassVar[int]  # number of letters
     default_name: ClassVar[Promise]
+    first_name: ClassVar[Promise | None] = None  # of the one shown while none is whole
     presets: ClassVar[list[tuple[Promise, str]]]
 
-    def default(self, today: date) -> date | None:
-        """Returns the last day of what a page shows if no period is given; None for an empty book."""
+    def default(self, today: date) -> tuple[date | None, Promise | None]:
+        """Returns a day of what a page shows by default, and its name; neither for an empty book."""
+        if whole := self.last_whole(today):
+            return whole, self.default_name
+        last = last_day_of_book(today)
+        return last, self.first_name if last else None
+
+    def last_whole(self, today: date) -> date | None:
+        """Returns the last day of the last whole one in the book; None if none is whole."""
         raise NotImplementedError
 
 
@@ -43,7 +51,7 @@ class DayField(PeriodField, DateField):
             **{"label": _("Date"), **kwargs},
         )
 
-    def default(self, today: date) -> date | None:
+    def last_whole(self, today: date) -> date | None:
         return last_day_of_book(today)
 
 
@@ -53,6 +61,7 @@ class MonthField(PeriodField, DateField):
     pattern = "[0-9]{4}-[0-9]{2}"
     length = 7
     default_name = _("the last whole month of the book")
+    first_name = _("the first month of the book")
     presets = [(_("This month"), "month"), (_("Last month"), "month-1")]
 
     def __init__(self, **kwargs: Any) -> None:
@@ -63,13 +72,14 @@ class MonthField(PeriodField, DateField):
             **{"label": _("Month"), **kwargs},
         )
 
-    def default(self, today: date) -> date | None:
+    def last_whole(self, today: date) -> date | None:
         return last_whole_month(today)
 
 
 class YearField(PeriodField, NumberField):
     length = 4
     default_name = _("the last whole year of the book")
+    first_name = _("the first year of the book")
     presets = [(_("This year"), "year"), (_("Last year"), "year-1")]
 
     def __init__(self, **kwargs: Any) -> None:
@@ -80,7 +90,7 @@ class YearField(PeriodField, NumberField):
             **{"label": _("Year"), **kwargs},
         )
 
-    def default(self, today: date) -> date | None:
+    def last_whole(self, today: date) -> date | None:
         return last_whole_year(today)
 
 
@@ -116,32 +126,33 @@ class ReportParams(ParamsForm):
                 names += texts if texts[0] != data[name] else []
         form = cls(data)
         form.asked = next(filter(None, map(asked.get, MAIN)), "")
-        form.names, form.fixed = tuple(names), f"?{data.urlencode()}"
+        form.names, form.fixed = tuple(names), query_with(data)
         for name in periods.keys() & {*cls.main}:
             field = periods[name]
-            form.presets = tuple((label, with_value(asked, name, text)) for label, text in field.presets)
-            if not any(data.getlist(name)):
-                form.default_name = field.default_name
-                if field.required:
-                    data[name] = letters(field.default(today) or today, field)
+            form.presets = tuple((label, query_with(asked, **{name: text})) for label, text in field.presets)
+            if field.required and not any(data.getlist(name)):
+                day, form.default_name = field.default(today)
+                data[name] = letters(day or today, field)
         return form
 
     def show(self, until: str) -> None:
         """Shows the last day of the report in its period, if the report has chosen it itself."""
         for name in self.main:
             field = self.fields.get(name)
-            if isinstance(field, PeriodField) and not self.data.get(name):
-                self.data[name] = until[: field.length]
+            if until and isinstance(field, PeriodField) and not self.data.get(name):
+                self.data[name], self.default_name = until[: field.length], field.default_name
 
 
 def letters(day: date, field: PeriodField) -> str:
     return day.isoformat()[: field.length]
 
 
-def with_value(data: QueryDict, name: str, text: str) -> str:
-    """Returns the query with another value of the parameter, and without a format."""
+def query_with(data: QueryDict, **values: str) -> str:
+    """Returns the query with these values of parameters, and without a format."""
     query = data.copy()
-    query[name] = text
+    query.pop("format", None)
+    for name, value in values.items():
+        query[name] = value
     return f"?{query.urlencode()}"
 
 

@@ -142,7 +142,7 @@ def page_context(rows: list[Row], month: date | None, months: int, today: date) 
     return {
         "first": first,
         "last": last,
-        "until": last,
+        "until": last if rows else "",
         "months": months,
         "first_month": date.fromisoformat(f"{rows[-1].first_month}-01") if rows else None,
         "with_months": "" if months == MONTHS else f"&months={months}",

@@ -3,7 +3,7 @@
 from calendar import monthrange
 from datetime import date, timedelta
 
-from credits.book.days import month_ends
+from credits.book.days import days_before, month_end_before
 from credits.totals import DailyTotal
 
 
@@ -13,22 +13,19 @@ def last_day_of_book(today: date) -> date | None:
 
 
 def last_whole_month(today: date) -> date | None:
-    """Returns the end of the last month that is over by the last day of the book.
-
-    It is that day if the book began after the month, and None for an empty book.
-    """
+    """Returns the end of the last month in the book that is over by the book's last day; None if none is."""
     last = last_day_of_book(today)
-    return last and last_end(last, month_ends(last, 1))
+    if last and last < last_of_month(last):
+        last = last_day_of_book(month_end_before(last))
+    return last and last_of_month(last)
 
 
 def last_whole_year(today: date) -> date | None:
-    """Returns the end of the last year that is over by the last day of the book, as last_whole_month()."""
+    """Returns the end of the last year in the book that is over by the book's last day; None if none is."""
     last = last_day_of_book(today)
-    return last and last_end(last, [end for end in month_ends(last, 12) if end.month == 12])
-
-
-def last_end(last: date, ends: list[date]) -> date:
-    return next((end for end in ends if last_day_of_book(end)), last)
+    if last and last < date(last.year, 12, 31):
+        last = last_day_of_book(days_before(date(last.year, 1, 1), 1))
+    return last and date(last.year, 12, 31)
 
 
 def last_of_month(day: date) -> date:

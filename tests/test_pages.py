@@ -102,38 +102,63 @@ def two_years():
         ("/", "check_date", "2022-03-10", "the last day of the book"),
         ("/reports/year-performance/", "year", "2021", "the last whole year of the book"),
         ("/reports/year-on-year/", "year", "2021", "the last whole year of the book"),
-        ("/reports/month/", "month", "2022-02", "the last whole month of the book"),
+        ("/reports/month/", "month", "2021-12", "the last whole month of the book"),
         ("/reports/roll-rates/", "month", "2022-02", "the last whole month of the book"),
         ("/reports/plans-performance/", "check_date", "2022-03-10", "the last day of the book"),
         ("/reports/ageing/", "check_date", "2022-03-10", "the last day of the book"),
     ],
 )
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)  # in a transaction nothing is cached
 @time_machine.travel("2022-05-17 12:00 +0000", tick=False)
 def test_a_page_that_is_opened_without_a_period_answers_for_the_last_one(
     two_years, client_as, address, name, value, said
 ):
     analyst = client_as(ANALYST)
-    for _time in ("computed", "cached"):
-        html = analyst.get(address).content.decode()
+    for cached in ("miss", "hit"):
+        response = analyst.get(address)
+        html = response.content.decode()
+        assert response["X-Cache"] == cached
         assert re.search(rf'name="{name}" value="{value}"', html)
         assert f"Shown is {said}." in html
     assert "Shown is" not in analyst.get(f"{address}?{name}={value}").content.decode()
 
 
 @pytest.mark.parametrize(
-    ("issued", "year", "month"), [("2022-02-20", "2022", "2022-02"), ("2022-03-01", "2022", "2022-03")]
+    ("issued", "last", "year", "month"),
+    [
+        # While no year or month is whole, the first one is shown.
+        ("2022-03-01", "2022-03-10", "first 2022", "first 2022-03"),
+        ("2022-02-20", "2022-03-10", "first 2022", "last whole 2022-02"),
+        # Months and years without an issuance or a payment are passed over.
+        ("2020-01-20", "2022-03-10", "last whole 2020", "last whole 2020-01"),
+        # A month and a year are over on their last day.
+        ("2021-11-20", "2021-12-31", "last whole 2021", "last whole 2021-12"),
+        ("2021-11-20", "2021-12-30", "first 2021", "last whole 2021-11"),
+    ],
 )
 @time_machine.travel("2022-03-15 12:00 +0000", tick=False)
-def test_a_book_that_is_younger_shows_the_period_that_it_has(client_as, issued, year, month):
-    builders.payment(builders.credit(issued), "2022-03-10", 1)
-    analyst = client_as(ANALYST)
-    assert f'name="year" value="{year}"' in analyst.get("/reports/year-performance/").content.decode()
-    assert f'name="month" value="{month}"' in analyst.get("/reports/month/").content.decode()
+def test_the_period_shown_is_the_last_whole_one_of_the_book(client_as, issued, last, year, month):
+    builders.payment(builders.credit(issued), last, 1)
+    for address, name, shown in (("year-performance", "year", year), ("month", "month", month)):
+        html = client_as(ANALYST).get(f"/reports/{address}/").content.decode()
+        which, value = shown.rsplit(" ", 1)
+        assert f'name="{name}" value="{value}"' in html
+        assert f"Shown is the {which} {name} of the book." in html
+
+
+@time_machine.travel("2022-03-15 12:00 +0000", tick=False)
+def test_roll_rates_of_a_book_without_a_whole_month_name_none(client_as):
+    builders.credit("2022-03-01")
+    html = client_as(ANALYST).get("/reports/roll-rates/").content.decode()
+    assert "There is nothing in the book for this." in html
+    assert "Shown is" not in html
 
 
 @time_machine.travel("2021-12-31 23:00 +0000", tick=False)  # already 2022 in Kyiv
 def test_an_empty_book_is_shown_today(client_as):
     analyst = client_as(ANALYST)
+    for address in ("/", "/reports/year-performance/", "/reports/month/", "/reports/roll-rates/"):
+        assert "Shown is" not in analyst.get(address).content.decode()
     assert b'name="year" value="2022"' in analyst.get("/reports/year-performance/").content
     assert b'name="check_date" value="2022-01-01"' in analyst.get("/reports/plans-performance/").content
 
@@ -175,6 +200,17 @@ def test_presets_keep_the_other_parameters(analyst):
     html = unescape(analyst.get("/reports/forecast/?check_date=2022-06-30&issuance=5").content.decode())
     assert '<a href="?check_date=today-1&issuance=5">Yesterday</a>' in html
     assert '<a href="?check_date=month-1&issuance=5">End of last month</a>' in html
+
+
+def test_a_refused_page_names_no_period_and_links_to_pages_that_answer(analyst):
+    for query in ("check_date=bad&format=csv", "check_date=month&format=pdf", "colour=red"):
+        response = analyst.get(f"/reports/plans-performance/?{query}")
+        html = unescape(response.content.decode())
+        assert response.status_code == 400
+        assert "Shown is" not in html
+        assert "The dates are those" not in html
+        assert "format=" not in html
+        assert 'href="/reports/ageing/"' in html
 
 
 @pytest.mark.parametrize(

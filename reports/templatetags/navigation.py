@@ -14,8 +14,6 @@ from reports.params import PeriodField, ReportParams
 
 register = template.Library()
 
-LONGEST = 20  # letters of a period that goes along
-
 
 class Link(NamedTuple):
     address: str
@@ -36,7 +34,7 @@ class Group(NamedTuple):
 def navigation(context: Any) -> dict[str, Any]:
     """Links to all pages whose address takes no arguments, by group. The date of this page goes along."""
     path, form = context["request"].path, context.get("form")
-    period = form.asked[:LONGEST] if isinstance(form, ReportParams) else ""
+    period = form.asked.strip() if isinstance(form, ReportParams) and form.is_valid() else ""
     groups = groups_at(path, period, get_language())
     return {"path": path, "groups": groups, "perms": context["perms"]}
 
@@ -56,7 +54,7 @@ def links(pages: list[Any], path: str, period: str) -> Iterator[Link]:
             address = reverse(page.name)
         except NoReverseMatch:  # it takes an argument, such as a borrower's id
             continue
-        current = "page" if address == path else "true" if address in path else ""
+        current = "page" if address == path else "true" if path.startswith(address) else ""
         yield Link(address + of_period(made_of.params, period), str(made_of.title), current)
 
 
