@@ -25,6 +25,7 @@ from .cache import get_or_compute
 from .params import DayField, ReportParams
 from .report import Report, summed
 from .stretch import last_of_month
+from .templatetags.charts import Curve
 
 
 class Params(ReportParams):
@@ -87,6 +88,20 @@ def page_context(rows: list[Row], check_date: date) -> dict[str, Any]:
             for year, of_year in groupby(past, lambda row: row.month.year)
         ],
         **month_ends_beside(check_date),
+        **by_month(rows),
+    }
+
+
+def by_month(rows: list[Row]) -> dict[str, Any]:
+    """Returns the chart of the performance of each category."""
+    months = [f"{month:%Y-%m}" for month in dict.fromkeys(row.month for row in rows)]
+    found = {(row.category, f"{row.month:%Y-%m}"): row.performance_percent for row in rows}
+    return {
+        "months": months,
+        "curves": [
+            Curve(category, [found.get((category, month)) for month in months])
+            for category in dict.fromkeys(row.category for row in rows)
+        ],
     }
 
 

@@ -284,3 +284,32 @@ def test_without_a_band_there_is_none_in_the_key():
     assert "band" not in svg
     assert "<polygon" not in svg
     assert banded(["1", "2"], None, None).count("<polygon") == 0
+
+
+def drawn_bullet(*sums: str | None) -> str:
+    amounts = dict(
+        zip(("actual", "plan", "expected"), (each and Decimal(each) for each in sums), strict=True)
+    )
+    return Template("{% load charts %}{% bullet actual plan expected %}").render(Context(amounts))
+
+
+def test_a_bullet_shows_actual_plan_and_what_is_expected_by_now_on_one_scale():
+    svg = drawn_bullet("50", "200", "100")
+    assert '<rect class="actual" x="0" y="5.5" width="60.0"' in svg
+    assert '<line class="plan-tick" x1="240.0" x2="240.0"' in svg
+    assert '<line class="expected-tick" x1="120.0" x2="120.0"' in svg
+    assert "<title>50.00 of a plan of 200.00; by now 100.00 is expected</title>" in svg
+
+
+def test_a_bullet_beyond_the_plan_fills_the_scale():
+    svg = drawn_bullet("400", "200", None)
+    assert '<rect class="actual" x="0" y="5.5" width="240.0"' in svg
+    assert '<line class="plan-tick" x1="120.0" x2="120.0"' in svg
+    assert "expected-tick" not in svg
+    assert "<title>400.00 of a plan of 200.00</title>" in svg
+
+
+def test_a_bullet_of_nothing_is_empty():
+    svg = drawn_bullet("0", "0", "0")
+    assert '<rect class="actual" x="0" y="5.5" width="0.0"' in svg
+    assert '<line class="plan-tick" x1="0.0" x2="0.0"' in svg

@@ -243,3 +243,25 @@ def test_the_page_says_why_there_is_no_forecast(analyst, day, reason):
 def test_a_month_without_plans_has_no_line_of_its_forecast(analyst):
     steady_book()
     assert line_of_forecast(page(analyst, "2021-12-01")) is None
+
+
+def test_the_page_draws_the_performance_of_each_category_by_month(analyst):
+    builders.plan("2021-04", Dictionary.ISSUANCE, 200)
+    builders.plan("2021-06", Dictionary.ISSUANCE, 400)
+    builders.plan("2021-06", Dictionary.COLLECTION, 0)
+    builders.credit("2021-04-10", 150)
+    context = analyst.get("/reports/plans-performance/", {"check_date": "2021-06-15"}).context
+    assert context["months"] == ["2021-04", "2021-06"]
+    assert [(curve.name, curve.values) for curve in context["curves"]] == [
+        ("видача", [75, 0]),
+        ("збір", [None, None]),  # there is no plan of April, and a plan of 0 has no percentage
+    ]
+
+
+def test_the_page_draws_a_bullet_for_each_plan_of_the_month(analyst):
+    builders.plan("2021-06", Dictionary.ISSUANCE, 400)
+    builders.credit("2021-06-10", 150)
+    html = analyst.get("/reports/plans-performance/", {"check_date": "2021-06-15"}).content.decode()
+    assert "<title>150.00 of a plan of 400.00</title>" in html  # there is no usual course yet
+    july = analyst.get("/reports/plans-performance/", {"check_date": "2021-07-15"}).content.decode()
+    assert 'class="bullet"' not in july

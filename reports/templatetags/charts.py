@@ -224,6 +224,23 @@ def sparkline(
     return drawn | {"width": width, "height": height, "title": title}
 
 
+@register.inclusion_tag("charts/bullet.html")
+def bullet(actual: Decimal, plan: Decimal, expected: Decimal | None) -> dict[str, Any]:
+    """Draws a bar for the actual sum, a tick for the plan, and a dashed one for what is expected so far."""
+    width = 240
+    whole = max(actual, plan, expected or Decimal(0)) or Decimal(1)
+    sums = {"actual": actual, "plan": plan, "expected": expected}
+    title = _("{actual} of a plan of {plan}")
+    if expected is not None:
+        title = _("{actual} of a plan of {plan}; by now {expected} is expected")
+    title = title.format(**{name: money(amount) for name, amount in sums.items()})
+    places = {
+        name: None if amount is None else round(width * float(amount / whole), 1)
+        for name, amount in sums.items()
+    }
+    return {"width": width, "title": title, **places}
+
+
 def two_lines(
     rows: list[Any], plan: str | None, past: list[Any], actual: str, heights: Scale, across: Across
 ) -> dict[str, Any]:
