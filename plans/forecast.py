@@ -30,7 +30,7 @@ NEW = gettext_noop("planned issuance")  # the part for the credits to come
 NO_PLAN = gettext_noop("no plan of issuance")
 NO_MONTHS = gettext_noop("too few months to learn from")
 # The share of all weights that may be of parts without a month to learn from. These parts count 0. The weight
-# of a bucket is its base, and that of a cohort what it brought in the last month.
+# of a bucket is its base, and that of a cohort its principal that isn't paid.
 UNLEARNED = Decimal("0.01")
 
 
@@ -106,10 +106,13 @@ class Cohorts:
     def __init__(self, months: list[CohortMonth]) -> None:
         self.issued: dict[int, Decimal] = defaultdict(Decimal)
         self.cash: dict[tuple[int, int], Decimal] = {}  # by cohort and age
+        self.body_paid: dict[tuple[int, int], Decimal] = {}
         for row in months:
             cohort = month_number(row.cohort)
             self.issued[cohort] += row.issued
-            self.cash[cohort, month_number(row.month) - cohort] = row.body_paid + row.interest_paid
+            age = month_number(row.month) - cohort
+            self.cash[cohort, age] = row.body_paid + row.interest_paid
+            self.body_paid[cohort, age] = row.body_paid
         self.order = sorted(cohort for cohort, issued in self.issued.items() if issued)
 
     def forecast(self, month: int, issuance: Decimal | None) -> Forecast:
@@ -120,10 +123,13 @@ class Cohorts:
             for cohort in known
         ]
         parts.append(Part(NEW, issuance, self.share(month - 1, 0)))
-        brought = [self.cash.get((cohort, month - 1 - cohort), ZERO) for cohort in known]
-        weights = brought if any(brought) else [self.issued[cohort] for cohort in known]
+        owed = [self.issued[cohort] - self.repaid(cohort, month - 1 - cohort) for cohort in known]
         new = issuance if issuance and parts[-1].share is None else ZERO
-        return Forecast(parts, lacking(parts, [*weights, new]))
+        return Forecast(parts, lacking(parts, [*(max(amount, ZERO) for amount in owed), new]))
+
+    def repaid(self, cohort: int, age: int) -> Decimal:
+        """Returns the body that was paid by the age."""
+        return sum((self.body_paid.get((cohort, each), ZERO) for each in range(age + 1)), ZERO)
 
     def share(self, month: int, age: int) -> Decimal | None:
         """Returns the mean share of issued that the last cohorts to reach the age collected at it.
@@ -147,10 +153,9 @@ def next_months(day: date) -> dict[str, Forecast]:
 
 
 def months_after(month_end: date) -> list[str]:
-    """Returns the months that are forecast at a month end; fewer near the last year."""
-    first = month_number(f"{month_end}") + 1
-    last = min(first + AHEAD, month_number(f"{date.max}") + 1)
-    return [month_name(number) for number in range(first, last)]
+    """Returns the months that are forecast at a month end."""
+    last = month_number(f"{month_end}")
+    return [month_name(last + ahead) for ahead in range(1, AHEAD + 1)]
 
 
 def planned_issuance(months: Iterable[str]) -> list[Decimal | None]:

@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 
-from credits.book.days import month_end_before, month_ends, month_name, month_number
+from credits.book.days import month_end_before, month_name, month_number
 from credits.book.money import ZERO, percent, rounded
 from credits.models import BUCKETS, Dictionary, Movement
 from credits.totals import DailyTotal
@@ -105,8 +105,8 @@ class Record:
 
     def row(self, month: int) -> Row:
         ahead = max(1, month - self.last)
-        is_over, is_now = month <= self.last, month == month_number(f"{self.day}") != self.last
-        actual = self.actual.get(month, ZERO) if is_over or is_now else None
+        is_over, now = month <= self.last, month_number(f"{self.day}")
+        actual = self.actual.get(month, ZERO) if month <= now else None
         plan = self.plan(month, Dictionary.COLLECTION)
         buckets = self.by_buckets.get((month, ahead), Forecast([]))
         vintages = self.cohorts.forecast(month, self.planned_issuance(month)) if ahead == 1 else None
@@ -124,7 +124,7 @@ class Record:
             high_sum=money(buckets.sum, high),
             vintages_sum=money(vintages.sum) if vintages else None,
             vintages_lack=vintages.lacks if vintages else None,
-            usual_sum=money(self.usual()) if is_now else None,
+            usual_sum=money(self.usual()) if month == now and not is_over else None,
             actual_sum=actual,
             plan_error_percent=error(plan, final),
             buckets_error_percent=error(money(buckets.sum), final),
@@ -184,7 +184,7 @@ def page_context(
     day = date_of(check_date, today)
     if not day or not rows:
         return {}
-    end = month_ends(day, 1)[0]
+    (end,) = known_ends(check_date, today, 1)
     asked = {"check_date": check_date, "issuance": issuance, "today": today}
     parts = get_or_compute(forecast_parts.report, asked).rows
     record = [row for row in rows if row.is_over]
@@ -201,6 +201,10 @@ def page_context(
     return {
         "until": day,
         "issuance": issuance,
+        "with_issuance": "" if issuance is None else f"&issuance={issuance}",
+        "lacks_usual": any(
+            row.usual_sum is None for row in rows if row.month == f"{day:%Y-%m}" and not row.is_over
+        ),
         **month_ends_beside(day),
         **charts(rows),
         "ahead": [row for row in rows if not row.is_over],

@@ -20,7 +20,7 @@ from plans.forecast import Cohorts, Part, by_buckets, months_after, planned_issu
 
 from .at_date import ParamsAtDate, date_of
 from .report import Report
-from .stretch import last_day_of_book
+from .stretch import last_day_of_book, last_of_month
 
 BUCKETS, VINTAGES = "buckets", "vintages"
 
@@ -62,9 +62,13 @@ def compute(check_date: date | None, issuance: Decimal | None, today: date) -> l
 
 
 def known_ends(check_date: date | None, today: date, count: int) -> list[date]:
-    """Returns the last month ends by the date; none if there is nothing in the book by then."""
+    """Returns the last month ends by the date, up to the last month of the book; none for an empty book.
+
+    A later month has nothing to learn from.
+    """
     day = date_of(check_date, today)
-    return month_ends(day, count) if day and last_day_of_book(day) else []
+    last = day and last_day_of_book(min(day, today))
+    return month_ends(min(day, last_of_month(last)), count) if day and last else []
 
 
 def row_of(month: str, method: str, part: Part) -> Row:

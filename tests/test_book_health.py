@@ -258,15 +258,12 @@ def added(parts: Parts, weights: dict[str, Decimal] | None = None) -> tuple[Deci
     return total(base * share for base, share in known.values()), None
 
 
-def brought(book: list[Loan], end: date, parts: Parts) -> dict[str, Decimal]:
-    """Returns the weights of the parts by vintages: what was paid in the month, or else what was issued."""
-    groups = {name: [loan for loan in book if name_of(loan.issued) == name] for name in parts}
-    weights = {
-        name: total(loan.paid(end, 1, 2) for loan in group) if name == name_of(end) else cash(group, end)
-        for name, group in groups.items()
-    }
-    if not any(weights.values()):
-        weights = {name: total(loan.body for loan in group) for name, group in groups.items()}
+def unpaid(book: list[Loan], end: date, parts: Parts) -> dict[str, Decimal]:
+    """Returns the weights of the parts by vintages: the principal of each cohort that isn't paid."""
+    weights = {}
+    for name in parts:
+        cohort = [loan for loan in book if name_of(loan.issued) == name]
+        weights[name] = max(total(loan.body - loan.paid(end, 1) for loan in cohort), ZERO)
     issuance, share = parts[NEW]
     return weights | {NEW: ZERO if share is not None else issuance or ZERO}
 
@@ -340,10 +337,12 @@ class Outlook:
 
     def __init__(self, book: list[Loan], day: date, issuance: Decimal | None = None) -> None:
         self.book, self.day, self.issuance, self.plans = book, day, issuance, plans()
-        self.last = day if day == end_of(day) else end_of(day, -1)
         paid_on = [paid for loan in book for paid, *_ in loan.payments if paid <= day]
+        used_on = [*paid_on, *(loan.issued for loan in book if loan.issued <= day)]
         self.first = min(paid_on, default=date.max)
-        self.is_empty = not paid_on and not any(loan.issued <= day for loan in book)
+        self.is_empty = not used_on
+        known = min(day, end_of(max(used_on, default=day)))  # a later month tells nothing
+        self.last = known if known == end_of(known) else end_of(known, -1)
         self.made: dict[tuple[date, int], tuple[Decimal | None, str | None]] = {}  # by month and months ahead
         for earlier in range(37):
             self.make(end_of(self.last, -earlier))
@@ -403,7 +402,7 @@ class Outlook:
         vintages, vintages_lack = None, None
         if ahead == 1:
             of_vintages = by_vintages(self.book, end_of(month, -1), self.planned(month))
-            vintages, vintages_lack = added(of_vintages, brought(self.book, end_of(month, -1), of_vintages))
+            vintages, vintages_lack = added(of_vintages, unpaid(self.book, end_of(month, -1), of_vintages))
         low, high = self.band(month, ahead) or (None, None)
         share = usual_share(self.book, self.day) if has_begun and not is_over else None
 

@@ -338,10 +338,13 @@ def test_only_the_next_month_is_forecast_by_vintages(cohorts, analyst):
 
 def test_vintages_lack_a_plan_or_months(cohorts, analyst):
     names = ("vintages_sum", "vintages_lack")
-    # The cohort of January, which can't be learned, brought 1 of 401 in May.
+    # The cohort of January, which can't be learned, owes 10 of 3,510.
     assert column(ask(analyst, "2021-05-31"), *names)["2021-06"] == (1250, None)
-    builders.payment(cohorts["2021-01-05"], "2021-05-06", "4.00", Dictionary.INTEREST)  # 5 of 405
+    cohorts["2021-01-05"].body = 100  # of 3,600
+    cohorts["2021-01-05"].save()
     assert column(ask(analyst, "2021-05-31"), *names)["2021-06"] == (None, NO_MONTHS)
+    builders.payment(cohorts["2021-01-05"], "2021-05-31", 90)  # 10 of 3,510 are left again
+    assert column(ask(analyst, "2021-05-31"), *names)["2021-06"][1] is None
     Plan.objects.all().delete()
     assert column(ask(analyst, "2021-05-31"), *names)["2021-06"] == (None, NO_PLAN)
 
@@ -436,11 +439,11 @@ def test_a_month_without_payments_has_no_errors(analyst, steady):
 
 
 def test_the_record_begins_with_the_first_payment_and_has_at_most_18_months(analyst, steady):
-    pay_interest(steady, "2021-03", 100)
+    pay_interest(steady, "2021-03", *[100] * 19)
     for on, first, count in (
         ("2020-12-31", None, 0),
-        ("2021-02-28", "2021-03", 3),  # the months ahead alone
-        ("2021-03-14", "2021-03", 3),
+        ("2021-02-28", "2021-02", 3),  # the months after the last of the book
+        ("2021-03-14", "2021-02", 3),
         ("2021-03-15", "2021-03", 3),  # the month itself and two more
         ("2021-03-31", "2021-03", 4),
         ("2021-04-01", "2021-03", 4),
@@ -581,21 +584,17 @@ def test_without_a_date_the_forecast_is_that_of_the_last_day_of_the_book(book, a
     assert analyst.get("/api/v1/forecast").json() == ask(analyst, "2021-05-31")
 
 
-@pytest.mark.parametrize(
-    ("on", "first", "count", "next_month"),
-    [
-        ("0001-01-01", "", 0, set()),
-        ("0001-01-31", "", 0, set()),
-        ("0001-02-28", "", 0, set()),
-        ("9999-10-31", "9998-05", 18 + 2, {"9999-11"}),
-        ("9999-11-30", "9998-06", 18 + 1, {"9999-12"}),
-        ("9999-12-30", "9998-06", 18 + 1, {"9999-12"}),
-        ("9999-12-31", "9998-07", 18, set()),
-    ],
-)
-def test_there_are_no_months_beyond_the_first_and_the_last_year(book, analyst, on, first, count, next_month):
-    assert [row["month"] for row in ask(analyst, on)] == (months(first, count) if first else [])
-    assert {part["month"] for part in ask(analyst, on, "forecast_parts")} == next_month
+@pytest.mark.parametrize("on", ["0001-01-01", "0001-01-31", "0001-02-28", "2020-12-31"])
+def test_before_the_book_there_is_no_forecast(book, analyst, on):
+    assert ask(analyst, on) == ask(analyst, on, "forecast_parts") == []
+
+
+@pytest.mark.parametrize("on", ["2021-07-15", "2021-09-30", "2031-05-05", "9999-11-30", "9999-12-31"])
+def test_months_after_the_last_of_the_book_are_not_over_and_teach_nothing(book, analyst, on):
+    known, later = ask(analyst, "2021-05-31"), ask(analyst, on)
+    so_far = {row["month"]: 0 for row in later if row["month"] <= on[:7] and not row["is_over"]}
+    assert later == [row | {"actual_sum": so_far.get(row["month"], row["actual_sum"])} for row in known]
+    assert ask(analyst, on, "forecast_parts") == ask(analyst, "2021-05-31", "forecast_parts")
 
 
 def test_the_reports_take_few_queries(book, django_assert_num_queries):

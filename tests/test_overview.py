@@ -144,9 +144,9 @@ def test_on_a_months_last_day_the_card_shows_the_forecast_from_before_the_month(
     )
 
 
-def test_without_months_to_learn_from_a_card_shows_dashes(book, analyst):
+def test_without_months_to_learn_from_a_card_says_so(book, analyst):
     html = analyst.get("/", {"check_date": "2022-02-14"}).content.decode()
-    assert card(html, 2)[1:3] == [("Expected month end", "–"), ("Forecast", "–")]
+    assert card(html, 2)[1:3] == [("Expected month end", "–"), ("Forecast", "too few months to learn from")]
 
 
 @pytest.mark.parametrize(("today", "until"), [("2022-06-01", "2022-02-15"), ("2022-02-14", "2022-02-14")])

@@ -219,7 +219,7 @@ def test_the_page_shows_the_forecast_of_collection_with_its_band(analyst):
     assert line_of_forecast(page(analyst, "2021-11-10"))[1] == (
         "November 2021, forecast by buckets: "
         '<a href="/reports/forecast/?check_date=2021-11-10">950.00</a>; '
-        "with its past errors 633.33 – 1 187.50."
+        "by its past errors between 633.33 and 1 187.50."
     )
 
 
