@@ -32,6 +32,11 @@ class Params(ParamsAtDate):
         help_text=_("an amount such as 250000 or 1500.50, in place of the plans of issuance"),
     )
 
+    def clean(self) -> None:
+        super().clean()
+        if (issuance := self.cleaned_data.get("issuance")) is not None:
+            self.cleaned_data["issuance"] = rounded(issuance)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
