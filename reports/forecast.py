@@ -18,10 +18,10 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 
 from credits.book.days import month_end_before, month_name, month_number
-from credits.book.money import ZERO, percent, rounded
+from credits.book.money import ZERO, percent, rounded, rounded_if_known
 from credits.models import BUCKETS, Dictionary, Movement
 from credits.totals import DailyTotal
-from plans.forecast import AHEAD, Cohorts, Forecast, by_buckets, months_after
+from plans.forecast import AHEAD, Cohorts, Forecast, by_buckets
 from plans.models import Plan
 
 from . import forecast_parts
@@ -70,12 +70,12 @@ class Record:
         collected = DailyTotal.objects.collected().between(None, day).by_month()
         self.actual = {month_number(month): total.sum for month, total in collected.items()}
         self.cohorts = Cohorts(Movement.objects.until(ends[-1]).by_cohort())
-        self.by_buckets: dict[tuple[int, int], Forecast] = {}  # by month and months ahead
+        self.forecasts: dict[tuple[int, int], Forecast] = {}  # by buckets, by month and months ahead
         for end, flow in Movement.objects.flows(ends).items():
             base = month_number(f"{end}")
             issuances = [self.planned_issuance(base + ahead) for ahead in range(1, AHEAD + 1)]
             for ahead, forecast in enumerate(by_buckets(flow, issuances), 1):
-                self.by_buckets[base + ahead, ahead] = forecast
+                self.forecasts[base + ahead, ahead] = forecast
 
     def plan(self, month: int, category: int) -> Decimal | None:
         return self.plans.get(month_name(month), {}).get(category)
@@ -90,13 +90,13 @@ class Record:
         ratios = [
             self.actual.get(past, ZERO) / made
             for past in range(made_at - RECORD + 1, made_at + 1)
-            if (made := self.made(past, ahead))
+            if (made := self.forecast(past, ahead).sum)
         ]
         return (min(ratios), max(ratios)) if len(ratios) >= LEAST else None
 
-    def made(self, month: int, ahead: int) -> Decimal | None:
-        forecast = self.by_buckets.get((month, ahead))
-        return forecast.sum if forecast else None
+    def forecast(self, month: int, ahead: int) -> Forecast:
+        """Returns the forecast by buckets of the month, made so many months before."""
+        return self.forecasts.get((month, ahead), Forecast([]))
 
     def usual(self) -> Decimal | None:
         """Returns what will be collected in the month of the day if it takes its usual course."""
@@ -108,8 +108,10 @@ class Record:
         is_over, now = month <= self.last, month_number(f"{self.day}")
         actual = self.actual.get(month, ZERO) if month <= now else None
         plan = self.plan(month, Dictionary.COLLECTION)
-        buckets = self.by_buckets.get((month, ahead), Forecast([]))
+        buckets = self.forecast(month, ahead)
+        buckets_sum = rounded_if_known(buckets.sum)
         vintages = self.cohorts.forecast(month, self.planned_issuance(month)) if ahead == 1 else None
+        vintages_sum = rounded_if_known(vintages.sum) if vintages else None
         low, high = self.band(month, ahead) or (None, None)
         final = actual if is_over else None
         return Row(
@@ -118,22 +120,22 @@ class Record:
             is_over=is_over,
             issuance_plan_sum=self.planned_issuance(month),
             plan_sum=plan,
-            buckets_sum=money(buckets.sum),
+            buckets_sum=buckets_sum,
             buckets_lack=buckets.lacks,
-            low_sum=money(buckets.sum, low),
-            high_sum=money(buckets.sum, high),
-            vintages_sum=money(vintages.sum) if vintages else None,
+            low_sum=times(buckets.sum, low),
+            high_sum=times(buckets.sum, high),
+            vintages_sum=vintages_sum,
             vintages_lack=vintages.lacks if vintages else None,
-            usual_sum=money(self.usual()) if month == now and not is_over else None,
+            usual_sum=rounded_if_known(self.usual()) if month == now and not is_over else None,
             actual_sum=actual,
             plan_error_percent=error(plan, final),
-            buckets_error_percent=error(money(buckets.sum), final),
-            vintages_error_percent=error(money(vintages.sum), final) if vintages else None,
+            buckets_error_percent=error(buckets_sum, final),
+            vintages_error_percent=error(vintages_sum, final),
         )
 
 
-def money(amount: Decimal | None, factor: Decimal | None = Decimal(1)) -> Decimal | None:
-    return None if amount is None or factor is None else rounded(amount * factor)
+def times(forecast: Decimal | None, ratio: Decimal | None) -> Decimal | None:
+    return None if forecast is None or ratio is None else rounded(forecast * ratio)
 
 
 def error(forecast: Decimal | None, actual: Decimal | None) -> Decimal | None:
@@ -149,7 +151,7 @@ def compute(check_date: date | None, issuance: Decimal | None, today: date) -> l
         return []
     record = Record(day, ends, issuance)
     first = max(record.last - RECORD + 1, min(record.actual, default=record.last + 1))
-    return [record.row(month) for month in range(first, record.last + 1 + len(months_after(ends[-1])))]
+    return [record.row(month) for month in range(first, record.last + 1 + AHEAD)]
 
 
 def totals(rows: list[Row]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from django.utils.translation import gettext_lazy as _
 
 from credits.book.days import month_ends, month_number
-from credits.book.money import rounded
+from credits.book.money import rounded_if_known
 from credits.models import Movement
 from fintrack.api.params import AmountField
 from plans.forecast import Cohorts, Part, by_buckets, months_after, planned_issuance
@@ -34,8 +34,7 @@ class Params(ParamsAtDate):
 
     def clean(self) -> None:
         super().clean()
-        if (issuance := self.cleaned_data.get("issuance")) is not None:
-            self.cleaned_data["issuance"] = rounded(issuance)
+        self.cleaned_data["issuance"] = rounded_if_known(self.cleaned_data.get("issuance"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +55,14 @@ def compute(check_date: date | None, issuance: Decimal | None, today: date) -> l
     """Returns the parts by buckets, then those by vintages; none without a month that is over."""
     ends = known_ends(check_date, today, 2)
     flows = Movement.objects.flows(ends)
-    months = months_after(ends[-1])[:1] if flows else []
-    if not months:
+    if not flows:
         return []
-    (planned,) = planned_issuance(months) if issuance is None else [issuance]
+    month = months_after(ends[-1])[0]
+    (planned,) = planned_issuance([month]) if issuance is None else [issuance]
     (buckets,) = by_buckets(flows[ends[-1]], [planned])
     cohorts = Cohorts(Movement.objects.until(ends[-1]).by_cohort())
-    forecasts = {BUCKETS: buckets, VINTAGES: cohorts.forecast(month_number(months[0]), planned)}
-    return [row_of(months[0], method, part) for method, found in forecasts.items() for part in found.parts]
+    forecasts = {BUCKETS: buckets, VINTAGES: cohorts.forecast(month_number(month), planned)}
+    return [row_of(month, method, part) for method, found in forecasts.items() for part in found.parts]
 
 
 def known_ends(check_date: date | None, today: date, count: int) -> list[date]:
@@ -84,8 +83,8 @@ def row_of(month: str, method: str, part: Part) -> Row:
         base_sum=part.base,
         cash_before_sum=part.cash_before,
         base_before_sum=part.base_before,
-        share_percent=None if part.share is None else rounded(part.share * 100),
-        expected_sum=None if part.expected is None else rounded(part.expected),
+        share_percent=rounded_if_known(part.share and part.share * 100),
+        expected_sum=rounded_if_known(part.expected),
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from credits.book.money import ZERO, percent, rounded
+from credits.book.money import ZERO, percent, rounded, rounded_if_known
 from credits.models import Dictionary
 from credits.totals import DailyTotal
 from plans.models import Plan
@@ -106,7 +106,7 @@ def row(
         pace_percent=percent(actual.sum * days, expected),
         before_sum=before,
         change_percent=percent(actual.sum - before, before),
-        usual_expected_sum=None if usual is None else rounded(usual),
+        usual_expected_sum=rounded_if_known(usual),
         usual_pace_percent=percent(actual.sum, usual or ZERO),
         usual_month_end_sum=rounded(actual.sum / share) if share and stretch == MONTH else None,
     )

@@ -15,7 +15,7 @@ from decimal import Decimal
 
 from django.utils.translation import gettext_lazy as _
 
-from credits.book.money import ZERO, percent, rounded
+from credits.book.money import ZERO, percent, rounded, rounded_if_known
 from credits.models import Dictionary
 from credits.totals import DailyTotal
 from plans.models import Plan
@@ -82,8 +82,8 @@ def compute(check_date: date) -> list[Row]:
                 pace_percent=percent(done * days, plan.sum * elapsed),
                 run_rate_sum=rounded(done * days / elapsed),
                 needed_per_day_sum=rounded((plan.sum - done) / left) if left else None,
-                usual_share_percent=None if share is None else rounded(share * 100),
-                usual_expected_sum=None if usual is None else rounded(usual),
+                usual_share_percent=rounded_if_known(share and share * 100),
+                usual_expected_sum=rounded_if_known(usual),
                 usual_pace_percent=percent(done, usual or ZERO),
                 usual_month_end_sum=rounded(done / share) if share else None,
             )

@@ -34,6 +34,10 @@ class PeriodField(forms.Field):
         last = last_day_of_book(today)
         return last, self.first_name if last else None
 
+    def text(self, day: date) -> str:
+        """Returns the day, or its month or year, as the field takes it."""
+        return day.isoformat()[: self.length]
+
     def last_whole(self, today: date) -> date | None:
         """Returns the last day of the last whole one in the book; None if none is whole."""
         raise NotImplementedError
@@ -106,33 +110,33 @@ class ReportParams(ParamsForm):
         help_text=f"{CSV} or {XLSX}",
     )
 
-    # Of a page: what it shows by default, its own period as it was asked, the names of all its periods, links
-    # to other periods, and the link to the dates themselves.
-    default_name: Promise | None = None
-    asked = ""
-    names: tuple[str, ...] = ()
-    presets: tuple[tuple[Promise, str], ...] = ()
-    fixed = ""
+    # These are for pages. Periods are such as month-1.
+    default_name: Promise | None = None  # of the day, month or year that is shown because none is asked
+    asked = ""  # the day, month, year or period that is asked
+    periods: tuple[str, ...] = ()  # all periods of the address
+    presets: tuple[tuple[Promise, str], ...] = ()  # (label, address) of some periods
+    fixed = ""  # the address with dates in place of the periods
 
     @classmethod
     def of_page(cls, asked: QueryDict) -> Self:
         """Returns the form of a page. Days, months and years of its address can be periods: see Period."""
-        data, names, today = asked.copy(), [], timezone.localdate()
-        periods = {name: field for name, field in cls.base_fields.items() if isinstance(field, PeriodField)}
-        for name, field in periods.items():
+        data, periods, today = asked.copy(), [], timezone.localdate()
+        fields = {name: field for name, field in cls.base_fields.items() if isinstance(field, PeriodField)}
+        for name, field in fields.items():
             texts = data.getlist(name)
             if len(texts) == 1 and (period := Period.of(texts[0], today)):
-                data[name] = letters(period.first if name.endswith("_from") else period.last, field)
-                names += texts if texts[0] != data[name] else []
+                # A range begins with the first day of its period. All else is as of the last.
+                data[name] = field.text(period.first if name.endswith("_from") else period.last)
+                periods += texts if texts[0] != data[name] else []
         form = cls(data)
         form.asked = next(filter(None, map(asked.get, MAIN)), "")
-        form.names, form.fixed = tuple(names), query_with(data)
-        for name in periods.keys() & {*cls.main}:
-            field = periods[name]
+        form.periods, form.fixed = tuple(periods), query_with(data)
+        for name in fields.keys() & {*cls.main}:
+            field = fields[name]
             form.presets = tuple((label, query_with(asked, **{name: text})) for label, text in field.presets)
             if field.required and not any(data.getlist(name)):
                 day, form.default_name = field.default(today)
-                data[name] = letters(day or today, field)
+                data[name] = field.text(day or today)
         return form
 
     def show(self, until: str) -> None:
@@ -141,10 +145,6 @@ class ReportParams(ParamsForm):
             field = self.fields.get(name)
             if until and isinstance(field, PeriodField) and not self.data.get(name):
                 self.data[name], self.default_name = until[: field.length], field.default_name
-
-
-def letters(day: date, field: PeriodField) -> str:
-    return day.isoformat()[: field.length]
 
 
 def query_with(data: QueryDict, **values: str) -> str:

@@ -88,11 +88,11 @@ def page_context(rows: list[Row], check_date: date) -> dict[str, Any]:
             for year, of_year in groupby(past, lambda row: row.month.year)
         ],
         **month_ends_beside(check_date),
-        **by_month(rows),
+        **chart(rows),
     }
 
 
-def by_month(rows: list[Row]) -> dict[str, Any]:
+def chart(rows: list[Row]) -> dict[str, Any]:
     """Returns the chart of the performance of each category."""
     months = [f"{month:%Y-%m}" for month in dict.fromkeys(row.month for row in rows)]
     found = {(row.category, f"{row.month:%Y-%m}"): row.performance_percent for row in rows}

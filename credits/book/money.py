@@ -17,6 +17,10 @@ def rounded(value: Decimal) -> Decimal:
     return value.quantize(KOPECK, ROUND_HALF_UP) or ZERO
 
 
+def rounded_if_known(value: Decimal | None) -> Decimal | None:
+    return None if value is None else rounded(value)
+
+
 def grouped(amount: Decimal) -> str:
     """Formats an amount for people."""
     return number_format(amount, decimal_pos=2, force_grouping=True)
