@@ -152,6 +152,8 @@ def save(pick, day, amount, kind):
 def save_credit(pick, day, amount, kind):
     credit = any_row(Credit, pick)
     credit.issuance_date, credit.return_date, credit.body = day, day + timedelta(days=9), amount
+    if credit.actual_return_date:
+        credit.actual_return_date = max(credit.actual_return_date, day)  # not before its issuance
     credit.save()
 
 
