@@ -6,7 +6,7 @@ export PORT
 
 python := .venv/bin/python
 # Tests ignore the caller's settings.
-alone := env -u ALLOWED_HOSTS -u DATABASE_URL -u DEBUG -u HTTPS -u REDIS_URL -u SECRET_KEY -u TIME_ZONE
+alone := env -u ALLOWED_HOSTS -u CURRENCY -u DATABASE_URL -u DEBUG -u HTTPS -u REDIS_URL -u SECRET_KEY -u TIME_ZONE
 
 .PHONY: help run test test-all rounds lint
 .NOTPARALLEL:

@@ -137,6 +137,21 @@ class PasswordDue(models.Model):
         return str(self.account)
 
 
+class AccountLanguage(models.Model):
+    """The language that the account has chosen. Signing in sets it in the browser."""
+
+    account = models.OneToOneField(
+        settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="chosen_language"
+    )
+    language = models.CharField(max_length=10)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.language
+
+
 class Token(AuthToken):
     """A token, shown to people by its first characters, never by its digest."""
 

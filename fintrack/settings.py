@@ -87,6 +87,7 @@ MIDDLEWARE = [
     "fintrack.api.tags.GZip",  # random padding hides the length of a page (BREACH)
     "fintrack.access.Policy",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -257,6 +258,7 @@ if HTTPS:
     SECURE_HSTS_PRELOAD = True
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
+    LANGUAGE_COOKIE_SECURE = True
 
 # Import and export in the admin
 
@@ -281,10 +283,16 @@ LOGGING = {
     },
 }
 
-# Language and time
+# Language, money and time
 
-LANGUAGE_CODE = "en"
+LANGUAGE_CODE = "en"  # of logs, commands, and readers whose browser prefers none of these
+LANGUAGE_COOKIE_AGE = 365 * 24 * 60 * 60
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGES = [("en", "English"), ("uk", "Українська")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
 FORMAT_MODULE_PATH = "fintrack.formats"
+CURRENCY = env.str("CURRENCY", default="UAH")  # shown beside amounts that stand alone
 TIME_ZONE = env.str("TIME_ZONE", default="Europe/Kyiv")  # decides which date is "today"
 USE_TZ = True
 

@@ -18,6 +18,7 @@ from django.views.generic import FormView
 from .access import client_address
 from .accounts import OwnPasswordForm
 from .api.throttles import OwnPasswords, SignIns, Throttle
+from .language import chosen_language, set_language_cookie
 
 
 class LimitedFormView(FormView):
@@ -36,11 +37,19 @@ class LimitedFormView(FormView):
 
 
 class SignIn(LimitedFormView, LoginView):
+    """Django's, except that it is throttled and sets the language that the account has chosen."""
+
     throttle = SignIns
     refusal = gettext_lazy(
         "There were too many attempts to sign in from your network address. "
         "For security, nobody can sign in from this address now."
     )
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        response = super().form_valid(form)
+        if language := chosen_language(form.get_user()):
+            set_language_cookie(response, language)
+        return response
 
 
 class OwnPassword(LimitedFormView, PasswordChangeView):

@@ -9,12 +9,14 @@ from reports.urls import api as reports_api
 from .api.addresses import NoSuchAddress, without_slash
 from .api.docs import Docs, Schema
 from .health import livez, readyz
+from .language import choose_language
 from .sign_in import OwnPassword, SignIn
 
 accounts = [
     path("login/", SignIn.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("password/", OwnPassword.as_view(), name="password_change"),
+    path("language/", choose_language, name="language"),
 ]
 
 urlpatterns = [

@@ -45,11 +45,11 @@ class Answer(NamedTuple):
 
 
 def release() -> str:
-    """Returns a digest of the code and the templates, since another release may give other answers."""
-    digest = hashlib.sha256()
-    for folder in ("credits", "fintrack", "plans", "reports", "templates"):
+    """Returns a digest of all that an answer depends on beside the book: code, texts and the currency."""
+    digest = hashlib.sha256(settings.CURRENCY.encode())
+    for folder in ("credits", "fintrack", "locale", "plans", "reports", "templates"):
         for path in sorted((Path(settings.BASE_DIR) / folder).rglob("*")):
-            if path.suffix in (".py", ".html"):
+            if path.suffix in (".py", ".html", ".mo"):
                 digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -53,7 +53,7 @@ class ReportView:
             if unchanged is not None:
                 return finished(request, unchanged, tag, hit=True)
         packed = "gzip" if re_accepts_gzip.search(request.headers.get("Accept-Encoding", "")) else ""
-        name = f"{kind}:{get_language()}:{packed}"
+        name = f"{kind}:{language_of(kind)}:{packed}"
         if text := question.form(name):
             headers, content = json.loads(text)
             response, hit = HttpResponse(b64decode(content), headers=headers), True
@@ -85,7 +85,12 @@ def tag_of(key: str | None, kind: str) -> str | None:
     """Returns the ETag of one form of the answer. It is a digest, since clients must not know the key."""
     if key is None:
         return None
-    return f'"{hashlib.sha256(f"{key} {kind} {get_language()}".encode()).hexdigest()[:32]}"'
+    return f'"{hashlib.sha256(f"{key} {kind} {language_of(kind)}".encode()).hexdigest()[:32]}"'
+
+
+def language_of(kind: str) -> str:
+    """Returns the language that this form of an answer depends on: JSON and CSV are the same in all."""
+    return get_language() if kind == XLSX else ""
 
 
 def finished(request: Any, response: HttpResponseBase, tag: str | None, hit: bool) -> HttpResponseBase:

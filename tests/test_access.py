@@ -266,6 +266,7 @@ ROUTES = (
         "login": Route(OPEN, FORM),
         "logout": Route(SIGNED_IN, {"POST": 302, "OPTIONS": 200}),
         "password_change": Route(SIGNED_IN, FORM),
+        "language": Route(OPEN, {"POST": 302}),
         "without_slash": Route(OPEN, dict.fromkeys(METHODS, 307), path={"address": "year_performance"}),
         "livez": Route(OPEN, {"GET": 200, "HEAD": 200}),
         "admin:credits_load_undo": Route(STAFF, PAGES, path=ONE),
@@ -421,13 +422,14 @@ def is_led_on(answer: Any) -> bool:
     """Follows redirects to the page that the client may see."""
     path, there = answer.wsgi_request.path, answer["Location"]
     signed_out = path.endswith("/logout/") and there == "/accounts/login/"
+    language = path == "/accounts/language/" and there == "/"
     one_page = path.endswith("/password_change/") and there == "/accounts/password/"
     history = path.endswith("/history/") and there.startswith(
         "/admin/fintrack/accountchange/?about__id__exact="
     )
     earlier = path.endswith("/user-credits/") and there == "/reports/borrowers/"
     known = ("/admin/", path, f"{path}change/", path.replace("/process_", "/"))
-    return signed_out or one_page or history or earlier or there in known
+    return signed_out or language or one_page or history or earlier or there in known
 
 
 def assert_policy_is_strict(answer: Any, beside: dict[str, str] | None = None) -> None:

@@ -1,10 +1,15 @@
-"""Filters that format figures for people: grouped thousands, two decimals, a dash for None."""
+"""Filters that format figures for people, as their language writes them; a dash for None.
+
+`iso` and the first and last day of a month are for addresses.
+"""
 
 from datetime import date
 from decimal import Decimal
 
 from django import template
-from django.utils.formats import number_format
+from django.conf import settings
+from django.utils.formats import date_format, number_format
+from django.utils.translation import pgettext
 
 from credits.book.money import grouped
 from reports.stretch import last_of_month
@@ -20,6 +25,12 @@ def money(amount: Decimal | None) -> str:
 
 
 @register.filter
+def in_currency(amount: Decimal | None) -> str:
+    """Formats an amount that stands alone, outside a table."""
+    return NOTHING if amount is None else f"{grouped(amount)}\u00a0{settings.CURRENCY}"
+
+
+@register.filter
 def percent(share: Decimal | None) -> str:
     return NOTHING if share is None else f"{money(share)}\u202f%"
 
@@ -31,7 +42,19 @@ def count(number: int | None) -> str:
 
 @register.filter
 def day(value: date | None) -> str:
-    return NOTHING if value is None else value.isoformat()
+    return NOTHING if value is None else date_format(value, "SHORT_DATE_FORMAT")
+
+
+@register.filter
+def month(value: date | str) -> str:
+    """Formats a month, given as one of its days or as 2021-06."""
+    first = value if isinstance(value, date) else date.fromisoformat(f"{value}-01")
+    return date_format(first, pgettext("format of a month", "Y-m"))
+
+
+@register.filter
+def iso(value: date | None) -> str:
+    return value.isoformat() if value else ""
 
 
 @register.filter
