@@ -8,7 +8,7 @@ python := .venv/bin/python
 # Tests ignore the caller's settings.
 alone := env -u ALLOWED_HOSTS -u CURRENCY -u DATABASE_URL -u DEBUG -u HTTPS -u REDIS_URL -u SECRET_KEY -u TIME_ZONE
 
-.PHONY: help run test test-all rounds lint
+.PHONY: help run test test-all rounds lint messages
 .NOTPARALLEL:
 
 help:
@@ -50,6 +50,11 @@ lint: .venv/requirements-dev.done ## check style, types, missing migrations and 
 	$(alone) $(python) manage.py makemigrations --check --dry-run
 	@$(alone) HTTPS=on ALLOWED_HOSTS=example.com SECRET_KEY="$$($(python) -c 'import secrets; print(secrets.token_urlsafe(60))')" \
 		$(python) manage.py check --deploy --fail-level WARNING
+
+messages: .venv/requirements.done ## extract the texts for translation, and compile the translations (needs gettext)
+	$(alone) $(python) manage.py makemessages --locale uk --no-location --no-obsolete --no-wrap --ignore .venv --ignore tests --ignore bench
+	sed -i '/^"POT-Creation-Date/d; /^"Report-Msgid/d' locale/uk/LC_MESSAGES/django.po
+	$(alone) $(python) manage.py compilemessages --locale uk --ignore .venv
 
 # The file `whole` marks a complete installation (renaming it keeps its date). If an installation was interrupted or
 # its Python is gone, .venv is created again from scratch.

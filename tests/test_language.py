@@ -1,11 +1,18 @@
 """The language of pages: chosen by the browser, the switch and the account."""
 
-import pytest
+import re
 
+import pytest
+from django.urls import reverse
+from django.utils.html import strip_tags
+
+from credits.models import Dictionary
 from fintrack.access import ANALYST
 from fintrack.models import AccountLanguage
+from reports import urls
 
 from . import builders
+from .test_access import ROUTES
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "a long password"
@@ -80,3 +87,77 @@ def test_choosing_again_replaces_the_language_of_the_account(analyst):
         analyst.post("/accounts/language/", {"language": language})
     assert [each.language for each in AccountLanguage.objects.all()] == ["en"]
     assert language_of(analyst.get("/accounts/password/")) == "en"
+
+
+@pytest.fixture
+def book():
+    credit = builders.credit("2021-06-01", "1500.50", percent="20")
+    builders.payment(credit, "2021-06-02", "1234.5")
+    builders.plan("2021-06", Dictionary.ISSUANCE, "1079000")
+    return credit
+
+
+def test_pages_write_numbers_and_dates_as_the_language_does(book, analyst):
+    address = "/reports/plans-performance/?check_date=2021-06-30"
+    english = strip_tags(analyst.get(address).text)
+    assert "1\u00a0079\u00a0000.00" in english
+    assert "at 2021-06-30" in english
+    ukrainian = strip_tags(analyst.get(address, headers={"Accept-Language": "uk"}).text)
+    assert "1\u00a0079\u00a0000,00" in ukrainian
+    assert "на 30.06.2021" in ukrainian
+    assert "1\u00a0079\u00a0000.00" not in ukrainian
+
+
+def test_addresses_are_the_same_in_both_languages(book, analyst):
+    def links(language: str) -> list[str]:
+        page = analyst.get("/reports/month/?month=2021-06", headers={"Accept-Language": language}).text
+        return re.findall(r'href="([^"]*)"', page)
+
+    assert links("uk") == links("en")
+
+
+@pytest.mark.parametrize("pattern", urls.api, ids=lambda pattern: pattern.name)
+def test_json_and_csv_are_the_same_bytes_in_both_languages(book, analyst, pattern):
+    route = ROUTES[pattern.name]
+    address = reverse(pattern.name, kwargs=dict.fromkeys(route.path, book.borrower_id))
+    takes_day = "check_date" in pattern.callback.view_initkwargs["report"].params.base_fields
+    query = route.query | ({"check_date": "2021-06-30"} if takes_day else {})
+    for kind in ("json", "csv"):
+        english, ukrainian = (
+            analyst.get(address, {**query, "format": kind}, headers={"Accept-Language": language})
+            for language in ("en", "uk")
+        )
+        assert (english.status_code, english.content) == (200, ukrainian.content)
+
+
+def test_a_list_of_the_api_is_the_same_in_both_languages(book, analyst):
+    english, ukrainian = (
+        analyst.get("/api/v1/credits", headers={"Accept-Language": language}) for language in ("en", "uk")
+    )
+    assert english.content == ukrainian.content
+    assert english["ETag"] == ukrainian["ETag"]
+
+
+@pytest.mark.parametrize(
+    ("address", "texts"),
+    [
+        ("/year_performance?year=x", {"Перевірте параметри.", "рік від 1900 до 2999"}),
+        ("/api/v1/nothing", set()),
+    ],
+)
+def test_the_api_explains_errors_in_the_language_of_the_request(analyst, address, texts):
+    problem = analyst.get(address, headers={"Accept-Language": "uk"}).json()
+    found = {problem["detail"], *(error["expected"] for error in problem.get("errors", []))}
+    assert texts <= found
+    assert not re.search("[A-Za-z]{3}", "".join(found))
+    codes = {error["code"] for error in problem.get("errors", [])}
+    assert all(code.isascii() for code in codes)
+
+
+def test_the_schema_is_in_english_for_all_readers(analyst):
+    english, ukrainian = (
+        analyst.get("/api/schema/", headers={"Accept-Language": language}).content
+        for language in ("en", "uk")
+    )
+    assert english == ukrainian
+    assert b"a year from 1900 to 2999" in english

@@ -12,6 +12,7 @@ from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import IntegrityError, OperationalError
 from django.db.models import ProtectedError
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views import defaults
 from rest_framework.exceptions import (
@@ -223,7 +224,7 @@ def of_api(request: HttpRequest, status: HTTPStatus) -> HttpResponse | None:
 
 
 def problem_response(status: HTTPStatus, **headers: str) -> HttpResponse:
-    text = json.dumps(problem_of(status, status.description or status.phrase))
+    text = json.dumps(problem_of(status, gettext(status.description or status.phrase)))
     return HttpResponse(text, status=status, content_type=PROBLEM, headers=headers)
 
 
