@@ -7,27 +7,34 @@ that is usually there by this day, the mean of the six months before, in place o
 month. The expected month end is actual / that share.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from credits.book.days import days_before
 from credits.book.money import ZERO, percent, rounded, rounded_if_known
-from credits.models import Dictionary
+from credits.book.trail import Load
+from credits.models import Dictionary, Movement
 from credits.totals import DailyTotal
 from plans.models import Plan
 
-from . import ageing, forecast, portfolio_trend, year_performance
+from . import ageing, data_quality, forecast, portfolio_trend, year_performance
 from . import month as month_by_days
-from .at_date import ParamsAtDate, date_of
+from .at_date import ParamsAtDate, date_of, open_credits
 from .cache import get_or_compute
 from .report import Report
-from .stretch import a_year_before, last_of_month
+from .stretch import a_year_before, day_after, last_of_month
 
 MONTH, YEAR = "month", "year"
 ISSUANCE, COLLECTION = "issuance", "collection"
+CATEGORIES = {ISSUANCE: Dictionary.ISSUANCE, COLLECTION: Dictionary.COLLECTION}
+SOON = 7  # days from the date on
+NEWEST = 5  # imports
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ def row(
     planned: dict[str, dict[int, Decimal]],
     share: Decimal | None,
 ) -> Row:
-    category = Dictionary.ISSUANCE if kind == ISSUANCE else Dictionary.COLLECTION
+    category = CATEGORIES[kind]
     totals = DailyTotal.objects.issued() if kind == ISSUANCE else DailyTotal.objects.collected()
     actual = totals.between(since, until).total()
     before = totals.between(a_year_before(since), a_year_before(until)).total().sum
@@ -113,7 +120,7 @@ def row(
 
 
 def page_context(rows: list[Row], check_date: date | None, today: date) -> dict[str, Any]:
-    """Returns the forecast of the month, the days and the months for the charts, and the portfolio."""
+    """Returns the days and the months for the charts, the month's forecast, the portfolio, and looks."""
     if not rows:
         return {}
     until = rows[0].until
@@ -121,7 +128,7 @@ def page_context(rows: list[Row], check_date: date | None, today: date) -> dict[
     days = get_or_compute(month_by_days.report, {"month": until.replace(day=1)}).rows
     of_year = get_or_compute(year_performance.report, {"year": until.year}).rows
     of_month = {row.month_year: row for row in of_year}
-    names = [f"{until.year}-{number:02}" for number in range(1, until.month + 1)]
+    names = [f"{until.year:04}-{number:02}" for number in range(1, until.month + 1)]
     *months, now = [of_month.get(name, year_performance.Row(name)) for name in names]
     last = days[until.day - 1]
     so_far = replace(
@@ -131,16 +138,99 @@ def page_context(rows: list[Row], check_date: date | None, today: date) -> dict[
     )
     portfolio = ageing.portfolio(get_or_compute(ageing.report, at_date).rows, until)
     par0, par30, *pars = portfolio["pars"]
+    next_month = day_after(last_of_month(until)) or until
+    planned = Plan.objects.between(date(until.year, 1, 1), next_month).by_month()
+    first = min(of_month, default=now.month_year)  # the months before have nothing to plan
     return {
         "until": until,
-        "forecast": forecast.of_month(until, today),
         "days": days[: until.day],
         "days_in_month": len(days),
         "months": [*months, so_far],
+        "month_end": month_end(rows, planned, forecast.of_month(until, today)),
         "portfolio": portfolio,
         "par30": par30,
         "other_pars": [par0, *pars],
         "trend": get_or_compute(portfolio_trend.report, at_date).rows,
+        "looks": looks(rows, unplanned(planned, first, next_month), today),
+        "last_issuance": DailyTotal.objects.issued().last_day(today),
+        "last_payment": DailyTotal.objects.collected().last_day(today),
+    }
+
+
+def month_end(
+    rows: list[Row], planned: dict[str, dict[int, Decimal]], forecasts: forecast.Row | None
+) -> dict[str, Any]:
+    """Returns the plan of the month's collection beside its forecasts, and the greatest of these sums."""
+    (row,) = (row for row in rows if (row.stretch, row.kind) == (MONTH, COLLECTION))
+    plan = planned.get(f"{row.until:%Y-%m}", {}).get(Dictionary.COLLECTION)
+    sums = [plan, row.actual_sum, row.usual_month_end_sum]
+    sums += [forecasts.buckets_sum, forecasts.high_sum] if forecasts else []
+    return {
+        "plan": plan,
+        "forecast": forecasts,
+        "usual": row.usual_month_end_sum,
+        "collected": row.actual_sum,
+        "greatest": max(amount for amount in sums if amount is not None),
+    }
+
+
+class Unplanned(NamedTuple):
+    """How many months up to the last have no plan of a kind, and the page that shows them."""
+
+    kind: str
+    months: int
+    last: str  # 2021-06
+    behind: str
+
+
+class Due(NamedTuple):
+    """How many credits due up to a day are open at the date, and their list."""
+
+    credits: int
+    last: date
+    behind: str
+
+
+def looks(rows: list[Row], unplanned: Iterable[Unplanned], today: date) -> dict[str, Any]:
+    """Returns what needs a look, without what doesn't: slow, unplanned, overdue, due and flaws."""
+    until = rows[0].until
+    slow = [
+        row
+        for row in rows
+        if row.stretch == MONTH and row.usual_pace_percent is not None and row.usual_pace_percent < 100
+    ]
+    quality = get_or_compute(data_quality.report, {"today": today}).rows
+    flaws = [
+        (data_quality.CHECKS[row.check].label, row.count, data_quality.behind(row, today))
+        for row in quality
+        if row.count and row.check not in data_quality.PLANS
+    ]
+    found = {"slow": slow, "unplanned": [*unplanned], **due(until), "flaws": flaws}
+    return {name: value for name, value in found.items() if value}
+
+
+def unplanned(planned: dict[str, dict[int, Decimal]], first: str, last: date) -> Iterator[Unplanned]:
+    """Yields the kinds that some months lack, from the first to that of the last day."""
+    names = data_quality.months_between(first, f"{last}")
+    for kind, category in CATEGORIES.items():
+        missing = [name for name in names if category not in planned.get(name, {})]
+        if missing:
+            alone = f"{reverse('month_page')}?month={missing[0]}"
+            of_year = f"{reverse('year_performance_page')}?year={missing[0][:4]}"
+            behind = alone if len(missing) == 1 else of_year
+            yield Unplanned(kind, len(missing), names[-1], behind)
+
+
+def due(until: date) -> dict[str, Due | None]:
+    """Returns the credits that are overdue since the date, and those due in the 7 days from it on."""
+    yesterday = days_before(until, 1)
+    soon = until + min(timedelta(days=SOON - 1), date.max - until)
+    # Of these credits, only those due yesterday are past due.
+    in_term, overdue, *_later = Movement.objects.filter(due_on__range=(yesterday, soon)).ageing(until)
+    since, to_come = open_credits(until, yesterday, yesterday), open_credits(until, until, soon)
+    return {
+        "overdue": Due(overdue.credits, yesterday, since) if overdue.credits else None,
+        "due": Due(in_term.credits, soon, to_come) if in_term.credits else None,
     }
 
 
@@ -160,4 +250,5 @@ report = Report(
     compute=compute,
     totals=lambda rows: [],
     page_context=page_context,
+    latest=lambda: {"loads": Load.objects.last_ones(NEWEST)},
 )

@@ -21,8 +21,9 @@ class Report:
     compute takes the cleaned parameters and returns instances of row, a frozen dataclass of dates,
     decimals, numbers, text and None. totals takes the rows and returns {column: value} for each row of
     totals. formula tells readers how the figures are computed. page_context takes the rows and the
-    parameters, and returns more context for the page's template. example is for the documentation of the
-    API: parameters, and a row of their answer.
+    parameters, and returns more context for the page's template. latest returns context that may change while
+    the book doesn't: it is never cached. example is for the documentation of the API: parameters, and a row
+    of their answer.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Report:
     compute: Callable[..., list[Any]]
     totals: Callable[[list[Any]], list[dict[str, Any]]]
     page_context: Callable[..., dict[str, Any]] = lambda rows, **params: {}
+    latest: Callable[[], dict[str, Any]] = dict
     example: tuple[dict[str, Any], Any] | None = None
 
     @cached_property

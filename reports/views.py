@@ -214,7 +214,7 @@ class ReportPage(ReportView, Page):
     def render_page(
         self, request: HttpRequest, form: ReportParams, status: int = 200, **context: Any
     ) -> HttpResponse:
-        context = {"report": self.report, "form": form, "downloads": list(DOWNLOADS), **context}
+        context |= {"report": self.report, "form": form, "downloads": list(DOWNLOADS), **self.report.latest()}
         return render(request, f"reports/{self.report.name}.html", context, status=status)
 
 

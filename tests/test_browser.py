@@ -199,11 +199,11 @@ def test_links_lead_from_the_overview_to_the_borrower(book, walked):
         visitor.sign_in()
         # Issued in June 2021: 1 500.50 of 3,000, of which 2,000 were due by the 20th; 800 a year before.
         june = (
-            "1 500.50 2021-06-01 – 2021-06-20 Plan 3 000.00 Expected month end – Done 50.02 % "
+            "1 500.50 UAH 2021-06-01 – 2021-06-20 Plan 3 000.00 Expected month end – Done 50.02 % "
             "Even pace 75.03 % Usual pace – Year on year +87.56 %"
         )
         year = (
-            "2 550.50 2021-01-01 – 2021-06-20 Plan 4 000.00 Done 63.76 % "
+            "2 550.50 UAH 2021-01-01 – 2021-06-20 Plan 4 000.00 Done 63.76 % "
             "Even pace 85.02 % Usual pace – Year on year +218.81 %"
         )
         visitor.look("Overview at 2021-06-20")

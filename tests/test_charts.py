@@ -313,3 +313,18 @@ def test_a_bullet_of_nothing_is_empty():
     svg = drawn_bullet("0", "0", "0")
     assert '<rect class="actual" x="0" y="5.5" width="0.0"' in svg
     assert '<line class="plan-tick" x1="0.0" x2="0.0"' in svg
+
+
+def test_amounts_beside_a_plan_share_a_scale():
+    def places(tag: str) -> list[str]:
+        svg = Template("{% load charts %}" + tag).render(Context({"a": Decimal(60), "b": Decimal(120)}))
+        return re.findall(r'width="([\d.]+)" height="7"|class="range" d="([^"]+)"|x1="([\d.]+)"', svg)
+
+    # 240 wide stands for 120.
+    assert places("{% beside_plan a b b %}") == [("120.0", "", ""), ("", "", "240.0")]
+    assert places("{% beside_plan b a b a b %}") == [
+        ("240.0", "", ""),
+        ("", "M120.0,9H240.0M120.0,6v6M240.0,6v6", ""),
+        ("", "", "120.0"),
+    ]
+    assert places("{% beside_plan a None b %}") == [("120.0", "", "")]

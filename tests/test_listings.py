@@ -102,7 +102,7 @@ def test_each_figure_of_the_overview_links_to_its_rows(book, analyst):
     assert len(shown) == 4
     for behind, text in shown:
         rows = downloaded(analyst, unescape(behind))
-        assert text == grouped(sum(Decimal(row.get("body") or row["sum"]) for row in rows))
+        assert text == figures.in_currency(sum(Decimal(row.get("body") or row["sum"]) for row in rows))
 
 
 def test_credits_are_filtered_by_dates_state_and_borrower(analyst):

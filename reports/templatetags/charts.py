@@ -349,3 +349,52 @@ def frame(heights: Scale, unit: str = "", across: Across | None = None) -> dict[
         "bottom": HEIGHT - BOTTOM + 22,
         "ticks": axis(heights, unit),
     }
+
+
+@register.inclusion_tag("charts/day_bars.html")
+def day_bars(rows: list[Any], actual: str, title: str, name: str, count: int) -> dict[str, Any]:
+    """Draws a bar for each day of a month, which leads to the day on the month's page.
+
+    count is the number of days of the whole month.
+    """
+    sums = [getattr(row, actual) for row in rows]
+    heights, room = scale(sums), (WIDTH - LEFT - RIGHT) / count
+    ground = heights.y(Decimal(0))
+    lefts = [LEFT + room * number for number in range(count)]
+    drawn = [
+        {
+            "day": row.day,
+            "sum": money(amount),
+            "actual": bar(left, room, 0.76, heights.y(amount), ground),
+            "area": bar(left, room, 1, TOP, ground),  # is found by the pointer on a day without a sum too
+        }
+        for row, amount, left in zip(rows, sums, lefts, strict=False)
+    ]
+    marks = [
+        {"x": round(left + room / 2, 1), "label": number}
+        for number, left in enumerate(lefts, 1)
+        if number == 1 or number % 5 == 0
+    ]
+    sizes = {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "bottom": ground + 22}
+    return sizes | {"ticks": axis(heights), "days": drawn, "marks": marks, "title": title, "name": name}
+
+
+@register.inclusion_tag("charts/beside_plan.html")
+def beside_plan(
+    amount: Decimal,
+    plan: Decimal | None,
+    greatest: Decimal,
+    low: Decimal | None = None,
+    high: Decimal | None = None,
+) -> dict[str, Any]:
+    """Draws a bar for an amount, a tick for the plan, and a line from low to high.
+
+    Charts of the same greatest amount have the same scale. The figures must stand beside the chart.
+    """
+    width = 240
+    sums = {"amount": amount, "plan": plan, "low": low, "high": high}
+    places = {
+        name: None if value is None else round(width * float(value / (greatest or 1)), 1)
+        for name, value in sums.items()
+    }
+    return {"width": width, **places}
