@@ -34,12 +34,18 @@ ANALYST, EDITOR, ADMINISTRATOR = "Analyst", "Editor", "Administrator"
 # {role: {app: its permissions for the app's tables}}
 ALL = ["view", "add", "change", "delete"]
 ROLES = {
-    ANALYST: {"credits": ["view"], "plans": ["view"]},
-    EDITOR: {"credits": ["view", "add", "change"], "plans": ALL},
-    ADMINISTRATOR: {"credits": ALL, "plans": ALL, "auth": ["view", "add", "change"], "fintrack": ALL},
+    ANALYST: {"credits": ["view"], "plans": ["view"], "reports": ["view"]},
+    EDITOR: {"credits": ["view", "add", "change"], "plans": ALL, "reports": ["view", "add", "change"]},
+    ADMINISTRATOR: {
+        "credits": ALL,
+        "plans": ALL,
+        "reports": ALL,
+        "auth": ["view", "add", "change"],
+        "fintrack": ALL,
+    },
 }
 STAFF = (EDITOR, ADMINISTRATOR)  # who may enter the admin
-NOBODYS = ("group", "permission", "idempotencykey")  # no role has permissions for these tables
+NOBODYS = ("group", "permission", "idempotencykey", "datastamp")  # no role has permissions for these tables
 
 
 def grant_roles(sender: AppConfig, using: str, **kwargs: Any) -> None:

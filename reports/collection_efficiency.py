@@ -71,7 +71,7 @@ def page_context(rows: list[Row], check_date: date | None, today: date) -> dict[
     percents = by_month(rows, "efficiency_percent")
     body, paid = by_month(rows, "body"), by_month(rows, "paid")
     credits_ = f"{reverse('credits_page')}?"
-    payments = f"{reverse('payments_page')}?kind={Dictionary.BODY}&within={{grace}}"
+    payments = f"{reverse('payments_page')}?kind={Dictionary.BODY}&within={{grace}}&"
     of_all = {total["grace"]: total["efficiency_percent"] for total in totals(rows)}
     return {
         "until": until,
@@ -84,11 +84,11 @@ def page_context(rows: list[Row], check_date: date | None, today: date) -> dict[
         "all_credits": credits_ + due_by(until, 0),
         "all_cells": cells(of_all, payments, until),
         "months": list(percents),
-        "curves": [curve(name_of(grace), percents, grace, until) for grace in IN_CHART],
+        "curves": [curve(name_of(grace), percents, payments, grace, until) for grace in IN_CHART],
         "sum_curves": [
-            curve(_("due in the month"), body, 0, until),
+            curve(_("due in the month"), body, credits_, 0, until),
             *(
-                curve(_("paid by {grace}").format(grace=name_of(grace)), paid, grace, until)
+                curve(_("paid by {grace}").format(grace=name_of(grace)), paid, payments, grace, until)
                 for grace in IN_CHART
             ),
         ],

@@ -97,10 +97,10 @@ def page_context(rows: list[Row], check_date: date | None, today: date) -> dict[
         "lines": lines,
         "total": parts(rows, until),
         "months": list(lines),
-        "curves": [curve(name_of(grace), of_all, grace, until) for grace in IN_CHART],
+        "curves": [curve(name_of(grace), of_all, late(), grace, until) for grace in IN_CHART],
         "history_grace": GRACE_OF_HISTORIES,
         "history_curves": [
-            curve(label, of_histories[history], GRACE_OF_HISTORIES, until)
+            curve(label, of_histories[history], late(filter_of(history)), GRACE_OF_HISTORIES, until)
             for history, label in HISTORIES.items()
         ],
     }
@@ -109,7 +109,7 @@ def page_context(rows: list[Row], check_date: date | None, today: date) -> dict[
 def parts(rows: list[Row], until: date, month: str = "") -> dict[str, Any]:
     """Returns the figures of all credits, and those of each history."""
     histories = {
-        history: part([row for row in rows if row.history == history], until, month, f"history={history}&")
+        history: part([row for row in rows if row.history == history], until, month, filter_of(history))
         for history in HISTORIES
     }
     return {"all": part(rows, until, month), "histories": histories}
@@ -124,8 +124,17 @@ def part(rows: list[Row], until: date, month: str, filters: str = "") -> dict[st
         "credits": summed(of_graces[0], "credits")["credits"],
         "behind": credits_ + due_by(until, 0, month),
         "percents": percents,
-        "cells": cells(percents, f"{credits_}late={{grace}}", until, month),
+        "cells": cells(percents, late(filters), until, month),
     }
+
+
+def filter_of(history: str) -> str:
+    return f"history={history}&"
+
+
+def late(filters: str = "") -> str:
+    """Returns the beginning of the address of the list of the credits that were late, for cells()."""
+    return f"{reverse('credits_page')}?{filters}late={{grace}}&"
 
 
 report = Report(

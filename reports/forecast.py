@@ -30,7 +30,7 @@ from .cache import get_or_compute
 from .forecast_parts import Params, known_ends
 from .listing import given
 from .report import Report
-from .templatetags.charts import Band, Curve
+from .templatetags.charts import Band, Curve, filled
 
 RECORD = 18  # months
 LEAST = 6  # months that make a band
@@ -222,6 +222,7 @@ def page_context(
 
 def charts(rows: list[Row]) -> dict[str, Any]:
     """Returns the labels and the series of the charts. What a month has collected so far isn't drawn."""
+    paid = f"{reverse('payments_page')}?paid_from={{first}}&paid_to={{last}}"
     ranges = [
         None if row.low_sum is None or row.high_sum is None else (row.low_sum, row.high_sum) for row in rows
     ]
@@ -229,7 +230,11 @@ def charts(rows: list[Row]) -> dict[str, Any]:
         "months": [row.month for row in rows],
         "curves": [
             Curve(str(_("forecast by buckets")), [row.buckets_sum for row in rows]),
-            Curve(str(_("collected")), [row.actual_sum if row.is_over else None for row in rows]),
+            Curve(
+                str(_("collected")),
+                [row.actual_sum if row.is_over else None for row in rows],
+                [filled(paid, row.month) for row in rows],
+            ),
             Curve(str(_("plan")), [row.plan_sum for row in rows]),
         ],
         "past": [row.month for row in rows if row.is_over],

@@ -38,11 +38,14 @@ def due_by(until: date, grace: int, month: str = "") -> str:
 
 
 def cells(percents: Figures, address: str, until: date, month: str = "") -> list[Cell | None]:
-    """Returns a cell for each grace, or None without a percent. {grace} in the address is its days."""
+    """Returns a cell for each grace, or None without a percent.
+
+    The address is the beginning of that of the rows behind it. {grace} in it is the grace's days.
+    """
     return [
         Cell(
             percents[grace],
-            f"{address.format(grace=grace)}&{due_by(until, grace, month)}",
+            f"{address.format(grace=grace)}{due_by(until, grace, month)}",
             is_partial=bool(month) and not is_over(month, grace, until),
         )
         if grace in percents
@@ -51,7 +54,11 @@ def cells(percents: Figures, address: str, until: date, month: str = "") -> list
     ]
 
 
-def curve(name: Any, months: dict[str, Figures], grace: int, until: date) -> Curve:
-    """Returns the curve of a grace over the months. It has a gap where some grace hasn't passed."""
+def curve(name: Any, months: dict[str, Figures], address: str, grace: int, until: date) -> Curve:
+    """Returns the curve of a grace over the months. It has a gap where some grace hasn't passed.
+
+    The address is that of cells().
+    """
     over = {month: figures.get(grace) for month, figures in months.items() if is_over(month, grace, until)}
-    return Curve(str(name), [over.get(month) for month in months])
+    behind = [f"{address.format(grace=grace)}{due_by(until, grace, month)}" for month in months]
+    return Curve(str(name), [over.get(month) for month in months], behind)

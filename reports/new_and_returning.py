@@ -11,6 +11,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from django.urls import reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -102,13 +103,27 @@ def page_context(rows: list[Row], check_date: date | None, today: date) -> dict[
         ][::-1],
         "first": firsts[0],
         "labels": [row.month for row in drawn],
-        "issued": curves([row.new_issued for row in drawn], [row.returning_issued for row in drawn]),
-        "collected": curves([row.new_collected for row in drawn], [row.returning_collected for row in drawn]),
+        "issued": curves(drawn, "issued", "{credits}?issued_from={first}&issued_to={last}", day),
+        "collected": curves(drawn, "collected", "{payments}?paid_from={first}&paid_to={last}", day),
     }
 
 
-def curves(new: list[Any], returning: list[Any]) -> list[Curve]:
-    return [Curve(gettext("new"), new), Curve(gettext("returning"), returning)]
+def curves(rows: list[Row], column: str, address: str, day: date) -> list[Curve]:
+    """Returns the curves of a column. The address leads to the rows of a month."""
+    pages = {"credits": reverse("credits_page"), "payments": reverse("payments_page")}
+    firsts = [date.fromisoformat(f"{row.month}-01") for row in rows]
+    behind = [address.format(**pages, first=first, last=min(day, last_of_month(first))) for first in firsts]
+    return [
+        Curve(
+            name,
+            [getattr(row, f"{kind}_{column}") for row in rows],
+            [f"{month}&{filters}" for month in behind],
+        )
+        for name, kind, filters in (
+            (gettext("new"), "new", "history=new"),
+            (gettext("returning"), "returning", "history=returning&history=late_before"),
+        )
+    ]
 
 
 report = Report(

@@ -88,19 +88,24 @@ def page_context(rows: list[Row], check_date: date) -> dict[str, Any]:
             for year, of_year in groupby(past, lambda row: row.month.year)
         ],
         **month_ends_beside(check_date),
-        **chart(rows),
+        **chart(rows, check_date, issuance),
     }
 
 
-def chart(rows: list[Row]) -> dict[str, Any]:
+def chart(rows: list[Row], check_date: date, issuance: str) -> dict[str, Any]:
     """Returns the chart of the performance of each category."""
     months = [f"{month:%Y-%m}" for month in dict.fromkeys(row.month for row in rows)]
-    found = {(row.category, f"{row.month:%Y-%m}"): row.performance_percent for row in rows}
+    found = {(row.category, f"{row.month:%Y-%m}"): row for row in rows}
     return {
         "months": months,
         "curves": [
-            Curve(category, [found.get((category, month)) for month in months])
+            Curve(
+                category,
+                [row.performance_percent if row else None for row in of_months],
+                [behind(row, check_date, issuance) if row else "" for row in of_months],
+            )
             for category in dict.fromkeys(row.category for row in rows)
+            for of_months in [[found.get((category, month)) for month in months]]
         ],
     }
 

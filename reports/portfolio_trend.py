@@ -54,9 +54,20 @@ def charts(rows: list[Row]) -> dict[str, Any]:
     """Returns the labels and the series of the charts."""
     return {
         "months": [f"{row.month_end:%Y-%m}" for row in rows],
-        "outstanding_curves": [Curve(str(_("Outstanding")), [row.outstanding for row in rows])],
+        "outstanding_curves": [
+            Curve(
+                str(_("Outstanding")),
+                [row.outstanding for row in rows],
+                [open_credits(row.month_end) for row in rows],
+            )
+        ],
         "par_curves": [
-            Curve(f"PAR>{days}", [getattr(row, column) for row in rows]) for days, column in PARS.items()
+            Curve(
+                f"PAR>{days}",
+                [getattr(row, column) for row in rows],
+                [credits_past_due(row.month_end, days) for row in rows],
+            )
+            for days, column in PARS.items()
         ],
     }
 

@@ -31,6 +31,7 @@ from fintrack.api.tags import unpadded_gzip
 from .cache import TRIES, Answer, Question, get_or_compute, is_current, stamp_held
 from .downloads import DOWNLOADS, TYPES, csv_download
 from .listing import Listing
+from .models import Note
 from .params import CSV, JSON, XLSX, ReportParams
 from .report import Report
 from .schema import ReportSchema
@@ -207,6 +208,8 @@ class ReportPage(ReportView, Page):
         pieces = {"until": str(beside.get("until", ""))}
         form.show(pieces["until"])
         shown = {"rows": answer.rows, "totals": self.report.totals(answer.rows), **beside}
+        # Read only where charts ask for them, and after the stamp: what is kept is never older than it.
+        shown["notes"] = Note.objects.all()
         response = self.render_page(request, form, pieces=pieces, **shown)
         question.keep(name, json.dumps(pieces), answer.key)
         return with_report_headers(response, answer.hit)

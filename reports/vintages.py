@@ -26,6 +26,7 @@ from .matrix import Cell
 from .report import Report, summed
 from .stretch import day_after, last_of_month
 from .templatetags.charts import Curve
+from .templatetags.figures import month as month_of
 
 AGES = 60  # on the page: a wrong date in the book would ask for thousands of columns
 CURVES = 6  # cohorts in the chart
@@ -125,19 +126,20 @@ def page_context(rows: list[Row], check_date: date | None, today: date) -> dict[
     cohorts = [list(group) for _cohort, group in groupby(rows, attrgetter("cohort"))]
     count = max(map(len, cohorts), default=0)
     averages = totals(rows)
+    lines = [line(cohort, min(count, AGES)) for cohort in cohorts]
     return {
         "until": until,
         **month_ends_beside(until),
         "month_is_over": until == last_of_month(until),
         "ages": range(min(count, AGES)),
         "has_more_ages": count > AGES,
-        "lines": [line(cohort, min(count, AGES)) for cohort in cohorts],
+        "lines": lines,
         "average": {
             "recovered": [Cell(row["recovered_percent"]) for row in averages[:AGES]],
             "collected": [Cell(row["collected_percent"]) for row in averages[:AGES]],
             "ahead": min(count, AGES) - len(averages[:AGES]),
         },
-        **curves(cohorts, averages),
+        **curves(lines, averages),
     }
 
 
@@ -167,20 +169,33 @@ def cells(rows: list[Row], column: str, payments: str) -> list[Cell]:
     ]
 
 
-def curves(cohorts: list[list[Row]], averages: list[dict[str, Any]]) -> dict[str, Any]:
-    """Returns the curves of the latest cohorts at the ages that are over, and of all cohorts beside them."""
-    over = [[row for row in rows if row.is_over()] for rows in cohorts]
-    latest = [rows for rows in over if rows][-CURVES:]
-    ages = range(max(map(len, latest), default=0))
+def curves(lines: list[dict[str, Any]], averages: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns the curves of the latest lines at the ages that are over, and of all cohorts beside them."""
+    over = [
+        (line, count)
+        for line in lines
+        if (count := sum(not cell.is_partial for cell in line["recovered"]))  # the same for all columns
+    ]
+    latest = over[-CURVES:]
+    ages = range(max((count for _line, count in latest), default=0))
 
     def drawn(column: str) -> list[Curve]:
-        of_cohorts = [Curve(rows[0].cohort, [getattr(row, column) for row in rows]) for rows in latest]
-        return [*of_cohorts, Curve(str(_("all cohorts")), [averages[age][column] for age in ages])]
+        of_cohorts = [
+            Curve(
+                month_of(line["first"].cohort),
+                [cell.percent for cell in cells],
+                [cell.behind for cell in cells],
+            )
+            for line, count in latest
+            for cells in [line[column][:count]]
+        ]
+        of_all = [averages[age][f"{column}_percent"] for age in ages]
+        return [*of_cohorts, Curve(str(_("all cohorts")), of_all)]
 
     return {
         "labels": [str(age) for age in ages],
-        "recovered_curves": drawn("recovered_percent"),
-        "collected_curves": drawn("collected_percent"),
+        "recovered_curves": drawn("recovered"),
+        "collected_curves": drawn("collected"),
     }
 
 

@@ -23,6 +23,7 @@ from fintrack.identity import COLUMNS, Backend
 from fintrack.models import AccountChange, FailedSignIn, SignInFailure
 from plans.models import Plan
 from reports import urls as reports_urls
+from reports.models import Note
 from reports.params import BorrowerField, DayField, MonthField, YearField
 
 from . import builders
@@ -44,6 +45,7 @@ VIEW = {
     "credits.view_payment",
     "credits.view_rate",
     "plans.view_plan",
+    "reports.view_note",
 }
 EDIT = VIEW | {
     "credits.add_borrower",
@@ -59,6 +61,8 @@ EDIT = VIEW | {
     "plans.add_plan",
     "plans.change_plan",
     "plans.delete_plan",
+    "reports.add_note",
+    "reports.change_note",
 }
 ADMINISTER = EDIT | {
     "credits.delete_borrower",
@@ -66,6 +70,7 @@ ADMINISTER = EDIT | {
     "credits.delete_dictionary",
     "credits.delete_payment",
     "credits.delete_rate",
+    "reports.delete_note",
     "auth.view_user",
     "auth.add_user",
     "auth.change_user",
@@ -218,6 +223,12 @@ ADMIN = {
     **fixed_routes("credits_rate", {"object_id": lambda: Rate.objects.get(name="current").pk}),
     **table_routes("plans_plan"),
     "admin:plans_plan_year": Route(STAFF, READ | {"POST": 302}, path={"year": 2021}),
+    "admin:reports_note_changelist": Route(STAFF, PAGES),
+    "admin:reports_note_add": Route(STAFF, PAGES),
+    "admin:reports_note_change": Route(STAFF, PAGES, path=ONE),
+    "admin:reports_note_history": Route(STAFF, PAGES, path=ONE),
+    "admin:reports_note_delete": Route(STAFF, PAGES, path=ONE, not_for=EDITOR),
+    "admin/reports/note/<object_id>/": Route(STAFF, LED_ON, path=ONE),
     **trail_routes("credits_change"),
     **trail_routes("credits_load"),
     "admin:auth_user_changelist": Route(STAFF, PAGES, not_for=EDITOR),
@@ -377,6 +388,7 @@ def one_of_each() -> None:
     RowsAtFault.objects.create(load=load, content=gzip.compress(b"row,faults"))
     account = builders.account(pk=10)
     AuthToken(digest="digest", token_key="key", user=account).save()
+    Note.objects.create(pk=10, day="2021-06-15", text="Tariff changed")
     AccountChange.objects.update_or_create(pk=10, defaults={"about": account, "action": "made"})
     FailedSignIn.objects.create(pk=10, username="anna", ip_address="10.0.0.1", failures_since_start=5)
     SignInFailure.objects.create(pk=10, username="anna", ip_address="10.0.0.1")

@@ -28,7 +28,7 @@ from credits.book.writing import writing
 from credits.models import Borrower, Credit, Dictionary
 from fintrack.access import ANALYST
 from reports import listing, urls
-from reports.models import DataStamp
+from reports.models import DataStamp, Note
 from reports.templatetags.figures import count, money
 
 from . import builders
@@ -499,6 +499,70 @@ def amounts(visitor: Visitor, column: str) -> list[Decimal]:
         return []
     cells = visitor.page.locator(f"tbody tr > :nth-child({heads.index(column) + 1})").all_inner_texts()
     return [Decimal(cell.replace("\u00a0", "")) for cell in cells]
+
+
+# The texts of charts that overlap another one, or reach beyond their drawing.
+COLLISIONS = """() => [...document.querySelectorAll('.chart > svg')].flatMap(svg => {
+  const shown = text => text.checkVisibility({visibilityProperty: true}) && text.textContent.trim()
+  const boxes = [...svg.querySelectorAll('text')].filter(shown)
+    .map(text => [text, text.getBoundingClientRect()])
+  const meet = (a, b) => a.left < b.right && b.left < a.right && a.top + 1 < b.bottom && b.top + 1 < a.bottom
+  const holds = (a, b) => a.left < b.left + 1 && b.right < a.right + 1
+    && a.top < b.top + 1 && b.bottom < a.bottom + 1
+  const all = svg.getBoundingClientRect()
+  return boxes.filter(([text, box], place) => !holds(all, box) || boxes.slice(place + 1).some(
+    ([_, other]) => meet(box, other))).map(([text]) => text.textContent)
+})"""
+
+
+@pytest.mark.parametrize(
+    ("address", "column", "values", "leads_to"),
+    [
+        ("year-performance/?year=2021", 1, "2021-063 000.001 500.50", "/reports/month/?month=2021-06"),
+        (
+            "month/?month=2021-06",
+            19,
+            "2021-06-202 000.001 500.50",
+            "/reports/credits/?issued_from=2021-06-01&issued_to=2021-06-20",
+        ),
+        (
+            "plans-performance/?check_date=2021-06-20",
+            2,
+            "2021-0650.02 %62.49 %",
+            "/reports/month/?month=2021-06",
+        ),
+        ("vintages/?check_date=2021-06-30", 1, "1100.00 %0.00 %–43.24 %", None),
+    ],
+)
+def test_a_column_shows_its_values_on_focus_and_no_texts_collide(
+    browser, live_server, book, address, column, values, leads_to
+):
+    Note.objects.create(day=date(2021, 6, 1), text="Tariff changed")
+    Note.objects.create(day=date(2021, 6, 20), text="Advertising on the radio " * 6)
+    visitor = Visitor(browser, live_server.url)
+    visitor.go(f"/reports/{address}")
+    visitor.sign_in()
+    page = visitor.page
+    of_chart = page.locator("figure.chart:has(.column)").first
+    shown = of_chart.locator(".value:visible")
+    expect(shown).to_have_count(0)
+    stops = of_chart.locator(".column > :first-child")
+    if column:
+        stops.nth(column - 1).focus()
+        page.keyboard.press("Tab")  # one stop further
+    else:
+        stops.nth(column).focus()
+    assert page.evaluate("document.activeElement.getAttribute('href')") == leads_to
+    assert "".join(shown.all_text_contents()).replace("\u00a0", " ").replace("\u202f", " ") == values
+    visitor.look("")
+    for language in ("en", "uk"):
+        page.context.set_extra_http_headers({"Accept-Language": language})
+        page.reload()
+        stops.nth(column).focus()
+        for size in (WIDE, NARROW):
+            page.set_viewport_size(size)
+            assert page.evaluate(COLLISIONS) == []
+    page.context.close()
 
 
 def test_the_checks_notice_faults(browser, live_server, committed):

@@ -8,8 +8,20 @@ from decimal import Decimal
 import pytest
 from django.template import Context, Template
 
-from reports.templatetags.charts import LABELS, MARKS, Across, Band, Curve, labelled, scale, short, spaced
+from reports.templatetags.charts import (
+    GLYPH,
+    MARKS,
+    WIDTH,
+    Band,
+    Curve,
+    broken,
+    distances,
+    marks,
+    scale,
+    short,
+)
 
+from . import builders
 from .test_heat import STYLES, contrast, palette
 
 
@@ -66,13 +78,6 @@ def test_gridlines_are_round_and_cover_the_greatest_amount(greatest, ticks):
 )
 def test_amounts_on_the_axis_are_short(amount, text):
     assert short(Decimal(amount)) == text
-
-
-def test_labels_are_thinned_until_they_fit():
-    days = [str(day) for day in range(1, 32)]
-    assert [text for text in labelled(days) if text] == ["1", "5", "10", "15", "20", "25", "30"]
-    assert len([text for text in labelled(days) if text]) <= LABELS
-    assert labelled(["a", "b"]) == ["a", "b"]
 
 
 def test_bars_are_proportional_to_their_amounts():
@@ -147,18 +152,78 @@ def test_a_series_may_be_shorter_than_the_axis_or_have_no_value():
     assert svg.count('<path class="mark"') == 4
 
 
+def columns_of(svg: str) -> list[tuple[str, list[str]]]:
+    """Returns the title of each column, with the lines of values that it shows."""
+    found = []
+    for column in svg.split('<g class="column">')[1:]:
+        texts = re.findall(r'<text class="value"[^>]*>(.*?)</text>', column)
+        found.append(
+            (re.findall(r"<title>([^<]+)", column)[0], [re.sub("<[^>]+>", " ", text) for text in texts])
+        )
+    return found
+
+
 def test_each_point_shows_its_series_label_and_value():
     labels = ["2021-05", "2021-06"]
     money = drawn_curves(labels, curve("1–30 days", "1234567.5", None), curve("<late>", "0", "2"))
-    assert re.findall(r'class="point" [^>]*><title>([^<]+)</title>', money) == [
+    assert re.findall(r'class="point [^>]*><title>([^<]+)</title>', money) == [
         "1–30 days, 2021-05: 1\u00a0234\u00a0567.50",
         "&lt;late&gt;, 2021-05: 0.00",
         "&lt;late&gt;, 2021-06: 2.00",
     ]
     share = drawn_curves(labels, curve("PAR30", "77.55", "100"), options="percent=True")
     titles = ["PAR30, 2021-05: 77.55\u202f%", "PAR30, 2021-06: 100.00\u202f%"]
-    assert re.findall(r'class="point" [^>]*><title>([^<]+)</title>', share) == titles
-    assert re.findall(r'class="near" [^>]*><title>([^<]+)</title>', share) == titles
+    assert re.findall(r'class="point [^>]*><title>([^<]+)</title>', share) == titles
+
+
+def test_a_column_shows_the_values_of_all_series_in_the_order_of_the_key():
+    svg = drawn_curves(["2021-05", "2021-06"], curve("current", "1", None), curve("late", "0", "2.5"))
+    assert columns_of(svg) == [
+        ("2021-05: current 1.00, late 0.00", [" 2021-05  1.00  0.00 "]),
+        ("2021-06: late 2.50", [" 2021-06  –  2.50 "]),
+    ]
+
+
+def test_a_column_of_bars_and_one_of_lines_lead_to_their_rows():
+    rows = [Row("2021-02", Decimal(1000), Decimal(250))]
+    link = 'link="/x/?from={first}&to={last}&month={label}"'
+    svg = drawn(f'{{% bars rows "label" "plan" "actual" "Issuance" "issuance" {link} %}}', rows)
+    assert '<a href="/x/?from=2021-02-01&amp;to=2021-02-28&amp;month=2021-02"><title>2021-02: plan' in svg
+    rows = [Row(date(2021, 6, day), Decimal(day * 10), Decimal(day * 5)) for day in (1, 2, 3)]
+    svg = drawn(
+        '{% lines rows "label" "plan" "actual" "Issuance" "issuance" until=until link="/x/?to={last}" %}',
+        rows,
+    )
+    assert re.findall(r'<a href="([^"]+)"', svg) == [f"/x/?to=2021-06-0{day}" for day in (1, 2, 3)]
+    # The last day is after the end of the line of actuals.
+    assert columns_of(svg)[1:] == [
+        ("2021-06-02: expected 20.00, cumulative 10.00", [" 2021-06-02  20.00  10.00 "]),
+        ("2021-06-03: expected 30.00", [" 2021-06-03  30.00  – "]),
+    ]
+    assert len(re.findall('<circle class="point', svg)) == 3 + 2
+
+
+def test_a_column_is_one_tab_stop_and_points_are_none():
+    series = Curve("late", [Decimal(1), None], ["/late/", "/none/"])
+    svg = drawn_curves(["2021-05", "2021-06"], series, options='link="/month/{label}/"')
+    assert re.findall(r"<a [^>]+>", svg) == [
+        '<a href="/month/2021-05/">',
+        '<a href="/late/" tabindex="-1">',
+        '<a href="/month/2021-06/">',
+    ]
+    without = drawn_curves(["0", "1"], curve("2021-01", "1", "2"))
+    assert without.count('<g tabindex="0" role="img" aria-label=') == 2
+
+
+def test_values_are_broken_into_lines_that_fit_above_the_drawing():
+    svg = drawn_curves(["2021-05"], *(curve(f"{number}", "1234567.89") for number in range(8)))
+    ((_title, lines),) = columns_of(svg)
+    # The month and 8 amounts of 12 characters: 600 / 12 = 50 characters fit in a line.
+    assert [len(line.split("  ")) for line in lines] == [4, 3, 2]
+    assert 'viewBox="0 -66 600 286"' in svg
+    assert re.findall(r'<text class="value" x="6" y="([^"]+)"', svg) == ["-48", "-26", "-4"]
+    for texts in broken([("", "1" * 30)] * 5):
+        assert GLYPH * len(" ".join(text for _style, text in texts)) <= WIDTH
 
 
 @pytest.mark.parametrize(
@@ -181,29 +246,35 @@ def test_wide_labels_of_the_axis_move_the_lines_to_the_right():
 
 
 @pytest.mark.parametrize(
-    ("labels", "left"),
+    ("texts", "step", "apart"),
     [
-        ([f"2021-{month:02}" for month in range(1, 5)], ["2021-01", "2021-02", "2021-03", "2021-04"]),
-        ([f"2021-{month:02}" for month in range(1, 13)], ["2021-01", "2021-04", "2021-07", "2021-10"]),
-        (
-            [f"{year}-{month:02}" for year in (2021, 2022) for month in range(1, 13)],
-            ["2021-01", "2021-07", "2022-01", "2022-07"],
-        ),
-        ([str(age) for age in range(13)], [str(age) for age in range(13)]),
-        ([str(age) for age in range(25)], [str(age) for age in range(0, 25, 2)]),
-        ([f"{n:07}" for n in range(200)], ["0000000", "0000038", "0000076", "0000114", "0000152", "0000190"]),
-        (["2021-01"], ["2021-01"]),
-        ([], []),
+        (["Jan", "Dec"], 44.5, (1, 1)),  # the months of a year: 3.5 × 8 and 3.5 × 12 wide
+        (["черв", "лип"], 44.5, (1, 2)),  # 4.5 × 8 = 36, and 4.5 × 12 = 54
+        (["1", "31"], 17.8, (2, 2)),  # the days of a month
+        (["2021-01"], 46.4, (2, 2)),
+        (["2021-01"], 22, (3, 6)),  # 2.7 and 4.1 labels wide; of every third, a phone shows every second
+        (["0000000"], 2.5, (24, 48)),
+        ([], 500, (1, 1)),
     ],
 )
-def test_labels_of_any_length_are_thinned_until_they_fit(labels, left):
-    across = Across(52, 558, len(labels))
-    assert [text for text in spaced(labels, across) if text] == left
+def test_labels_stand_as_far_apart_as_they_are_long(texts, step, apart):
+    assert [max(1, each) for each in distances(texts, step)] == [*apart]
+
+
+def test_a_phone_shows_some_of_the_labels_of_a_wide_screen():
+    months = [f"2021-{month:02}" for month in range(1, 13)]
+    shown = marks(months, [22.0 * number for number in range(12)], 22)
+    assert [(mark["x"], mark["label"], mark["is_extra"]) for mark in shown] == [
+        (0, "2021-01", False),
+        (66, "2021-04", True),
+        (132, "2021-07", False),
+        (198, "2021-10", True),
+    ]
 
 
 def test_a_chart_of_curves_has_a_title_and_a_description():
     svg = drawn_curves(["0"], curve("2021-01", "5"), title="Recovered & collected")
-    assert '<svg viewBox="0 0 600 214" role="img" aria-labelledby="ageing-title ageing-desc">' in svg
+    assert '<svg viewBox="0 -22 600 242" role="group" aria-labelledby="ageing-title ageing-desc">' in svg
     assert '<title id="ageing-title">Recovered &amp; collected</title>' in svg
     assert '<desc id="ageing-desc">A line for each key; the table has the figures.</desc>' in svg
 
@@ -328,3 +399,35 @@ def test_amounts_beside_a_plan_share_a_scale():
         ("", "", "120.0"),
     ]
     assert places("{% beside_plan a None b %}") == [("120.0", "", "")]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "address",
+    [
+        "year-performance/?year=2021",
+        "year-on-year/?year=2021",
+        "month/?month=2021-06",
+        "plans-performance/?check_date=2021-07-15",
+        "portfolio-trend/?check_date=2021-07-31",
+        "vintages/?check_date=2021-07-31",
+        "collection-efficiency/?check_date=2021-09-30",
+        "first-payment-default/?check_date=2021-09-30",
+        "new-and-returning/?check_date=2021-07-15",
+        "forecast/?check_date=2021-07-31",
+    ],
+)
+def test_what_a_chart_shows_leads_where_its_table_leads(analyst, address):
+    for month in ("2021-06", "2021-07"):
+        builders.plan(month, 3, 1000)
+        builders.plan(month, 4, 1000)
+        builders.payment(builders.credit(f"{month}-01"), f"{month}-10", 250)
+    html = analyst.get(f"/reports/{address}").content.decode()
+    charts, tables = (
+        set(re.findall(r'<a href="([^"#]+)"', "".join(re.findall(f"<{tag}.*?</{tag}>", html, re.S))))
+        for tag in ("svg", "table")
+    )
+    assert charts
+    # The table of plans has the date's own month above it, without a link to the month's page.
+    above = {"/reports/month/?month=2021-07"} if address.startswith("plans") else set()
+    assert charts - tables == above

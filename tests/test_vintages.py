@@ -355,7 +355,8 @@ def test_the_page_shows_the_first_years_and_the_download_all_ages(analyst):
     address = "/reports/vintages/?check_date=2020-01-01"
     html = analyst.get(address).content.decode()
     assert f"The tables show the first {AGES} ages; the downloads have all." in html
-    assert html.count(">0.00\u202f%<") == 2 * AGES + 2 * AGES  # the cohort, and all cohorts beneath, twice
+    # The cohort, and all cohorts beneath: in two tables, and at the same ages in two charts.
+    assert html.count(">0.00\u202f%<") == 2 * 2 * AGES + 2 * 2 * AGES
     rows = list(csv.DictReader(StringIO(analyst.get(f"{address}&format=csv").getvalue().decode("utf-8-sig"))))
     assert len(rows) == 121
     assert (rows[120]["age"], rows[120]["until"], rows[120]["breaks_even"]) == ("120", "2020-01-01", "false")

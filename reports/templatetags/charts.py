@@ -2,33 +2,50 @@
 
 Each tag takes the names of the columns to draw, or named series. The style sheet sets colours and strokes.
 What is drawn together also differs in shape, for colour-blind readers.
+
+Bars, lines and curves stand on labels: days, months such as 2021-06, or other texts. Every label has a column
+of the drawing, which is one tab stop: while it has the focus or the pointer, its values stand above the
+drawing, in the order of the key. The column leads to the tag's `link`, an address in which {label}, {first}
+and {last} stand for the label and its first and last day. Points of curves have addresses of their own, for
+the pointer; the table has the same links for the keyboard. Notes of the page's context, which have a day, are
+marked at the label that covers the day, and listed beneath.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_CEILING, Decimal
-from itertools import groupby
+from itertools import groupby, zip_longest
 from typing import Any
 
 from django import template
 from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
-from .figures import money
+from reports.stretch import last_of_month
+
+from .figures import NOTHING, day, money, month
 from .figures import percent as percentage
 
 register = template.Library()
 
-WIDTH, HEIGHT = 600, 214
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 10, 30
+Label = date | str
+
+WIDTH, HEIGHT = 600, 220
+LEFT, RIGHT, TOP, BOTTOM = 52, 14, 10, 36
+LINE = 22  # height of a line of text above the drawing
 STEPS = (Decimal(1), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10))
-LABELS = 16  # maximum on the horizontal axis
 WIDEST = 72  # maximum width of a row in a bar chart
-GLYPH = 12  # width of a character on a phone, where the style sheet enlarges the text
+GLYPH, SMALL_GLYPH = (
+    12,
+    8,
+)  # width of a character: on a phone, where the style sheet enlarges the text; elsewhere
 BAR = 4  # half the width of a band of a single label
 EVERY = (1, 2, 3, 6, 12)  # distances between labels, which are often months or ages in months
+MONTH = re.compile(r"\d{4}-\d{2}")
 # The mark at the end of each series, as a path from its centre: disc, square, diamond, triangles up and down,
 # plus, cross, hourglass.
 MARKS = (
@@ -71,6 +88,10 @@ class Across:
     def x(self, number: int) -> float:
         return round(self.left + self.step * number, 1)
 
+    @property
+    def places(self) -> list[float]:
+        return [self.x(number) for number in range(self.count)]
+
 
 @dataclass(frozen=True)
 class Point:
@@ -83,10 +104,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """A named line with a value for each label. A None is a gap; the line ends at its last known value."""
+    """A named line with a value for each label. A None is a gap; the line ends at its last known value.
+
+    addresses are those of the rows behind each value.
+    """
 
     name: str
     values: list[Decimal | None]
+    addresses: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -111,9 +136,14 @@ def scale(amounts: list[Decimal]) -> Scale:
 
 def short(amount: Decimal) -> str:
     """Shortens an amount: 1500000 is 1.5M, 20000 is 20k."""
-    for unit, letter in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
+    units = (
+        (10**9, pgettext("amount", "{number}B")),
+        (10**6, pgettext("amount", "{number}M")),
+        (10**3, pgettext("amount", "{number}k")),
+    )
+    for unit, written in units:
         if amount >= unit:
-            return f"{number_format((amount / unit).normalize())}{letter}"
+            return written.format(number=number_format((amount / unit).normalize()))
     return number_format(amount.normalize())
 
 
@@ -121,17 +151,16 @@ def axis(top: Scale, unit: str = "") -> list[dict[str, Any]]:
     return [{"y": top.y(tick), "label": short(tick) + unit} for tick in top.ticks]
 
 
-def labelled(texts: list[str]) -> list[str]:
-    """Blanks all texts but the first and every fifth (1, 5, 10, …) if there are too many to fit."""
-    few = len(texts) <= LABELS
-    return [text if few or number == 1 or number % 5 == 0 else "" for number, text in enumerate(texts, 1)]
+def distances(texts: list[str], step: float) -> tuple[int, int]:
+    """Returns how many labels apart the texts fit, on a wide screen and on a phone.
 
-
-def spaced(texts: list[str], across: Across) -> list[str]:
-    """Blanks texts of any length until they fit. Leaves the first and every second, third, sixth, … after."""
-    least = math.ceil((text_width(texts) + GLYPH) / across.step)
-    every = next((count for count in EVERY if count >= least), least)
-    return [text if number % every == 0 else "" for number, text in enumerate(texts)]
+    It is every label, or every second, third, sixth, …, so that a phone shows some of what others show.
+    """
+    longest = max(map(len, texts), default=0)
+    wide, narrow = (math.ceil(glyph * (longest + 0.5) / step) for glyph in (SMALL_GLYPH, GLYPH))
+    wide = next((every for every in EVERY if every >= wide), wide)
+    narrow = math.ceil(narrow / wide) * wide
+    return wide, next((every for every in EVERY if every >= narrow and every % wide == 0), narrow)
 
 
 def text_width(texts: list[str]) -> int:
@@ -139,13 +168,107 @@ def text_width(texts: list[str]) -> int:
     return GLYPH * max(map(len, texts), default=0)
 
 
-def marks(texts: list[str], across: Across) -> list[dict[str, Any]]:
-    """Returns the labels on the horizontal axis, without the blank ones."""
-    return [{"x": across.x(number), "label": text} for number, text in enumerate(texts) if text]
+def marks(texts: list[str], places: list[float], step: float) -> list[dict[str, Any]]:
+    """Returns the labels on the horizontal axis that fit. Those that only fit on a wide screen are extra."""
+    wide, narrow = distances(texts, step)
+    return [
+        {"x": x, "label": text, "is_extra": number % narrow != 0}
+        for number, (x, text) in enumerate(zip(places, texts, strict=True))
+        if text and number % wide == 0
+    ]
 
 
-@register.inclusion_tag("charts/bars.html")
+def text_of(label: Label) -> str:
+    """Returns the label as the language writes it."""
+    if isinstance(label, date):
+        return day(label)
+    return month(label) if MONTH.fullmatch(label) else label
+
+
+def days_of(label: Label) -> tuple[date, date] | None:
+    """Returns the first and the last day of a label; None if it is neither a day nor a month."""
+    if isinstance(label, date):
+        return label, label
+    if not MONTH.fullmatch(label):
+        return None
+    first = date.fromisoformat(f"{label}-01")
+    return first, last_of_month(first)
+
+
+def filled(link: str, label: Label) -> str:
+    """Returns the address of a label."""
+    first, last = days_of(label) or ("", "")
+    return link.format(label=label, first=first, last=last)
+
+
+@dataclass(frozen=True)
+class Series:
+    """What a chart shows of a series: its name, its CSS class, and a text for each label, or None."""
+
+    name: str
+    style: str
+    values: list[str | None]
+
+
+def columns(
+    labels: Sequence[Label], places: list[float], step: float, series: list[Series], link: str
+) -> list[dict[str, Any]]:
+    """Returns, for each label, its part of the drawing, its address, and its values in words and in lines."""
+    found = []
+    for number, (label, x) in enumerate(zip(labels, places, strict=True)):
+        values = [(each, each.values[number] if number < len(each.values) else None) for each in series]
+        said = ", ".join(f"{each.name} {value}" for each, value in values if value is not None)
+        left, right = max(0, x - step / 2), min(WIDTH, x + step / 2)
+        found.append(
+            {
+                "x": round(left, 1),
+                "width": round(right - left, 1),
+                "address": filled(link, label),
+                "title": f"{text_of(label)}: {said or NOTHING}",
+                "lines": broken(
+                    [("", text_of(label)), *((each.style, value or NOTHING) for each, value in values)]
+                ),
+            }
+        )
+    return found
+
+
+def broken(texts: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
+    """Breaks styled texts into lines that fit above the drawing, even on a phone."""
+    lines: list[list[tuple[str, str]]] = [[]]
+    for style, text in texts:
+        length = sum(len(each) + 1 for _style, each in lines[-1]) + len(text)
+        if lines[-1] and GLYPH * length > WIDTH:
+            lines.append([])
+        lines[-1].append((style, text))
+    return lines
+
+
+def noted(notes: Iterable[Any], labels: Sequence[Label], places: list[float]) -> dict[str, Any]:
+    """Returns the notes on the days of the labels, numbered, and their marks, which may share a place."""
+    spans = [(days_of(label), x) for label, x in zip(labels, places, strict=True)]
+    covered = [
+        (note, next((x for days, x in spans if days and days[0] <= note.day <= days[1]), None))
+        for note in notes
+    ]
+    found = [(note, x) for note, x in covered if x is not None]
+    at: dict[float, list[int]] = {}
+    for number, (_note, x) in enumerate(found, 1):
+        at.setdefault(x, []).append(number)
+    flags: list[dict[str, Any]] = []
+    free = 0.0  # where the next number can begin
+    for x, numbers in at.items():
+        text = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]}–{numbers[-1]}"
+        half = text_width([text]) / 2
+        fits = x - half >= free
+        free = x + half if fits else free
+        flags.append({"x": x, "number": text if fits else ""})
+    return {"notes": [note for note, _x in found], "flags": flags}
+
+
+@register.inclusion_tag("charts/bars.html", takes_context=True)
 def bars(
+    context: Any,
     rows: list[Any],
     label: str,
     plan: str,
@@ -154,32 +277,40 @@ def bars(
     name: str,
     plan_key: Any = None,
     actual_key: Any = None,
+    link: str = "",
 ) -> dict[str, Any]:
     """Draws a wide outlined bar for each row's plan, and a narrow filled bar inside it for its actual.
 
     The keys replace the words "plan" and "actual", for example by two years.
     """
+    labels = [getattr(row, label) for row in rows]
     plans = [getattr(row, plan) for row in rows]
     actuals = [getattr(row, actual) for row in rows]
     heights = scale(plans + actuals)
-    room = (WIDTH - LEFT - RIGHT) / max(1, len(rows))
+    left = left_of(heights)
+    room = (WIDTH - left - RIGHT) / max(1, len(rows))
     ground = heights.y(Decimal(0))
-    groups = []
-    for number, row in enumerate(rows):
-        left = LEFT + room * number
-        groups.append(
-            {
-                "label": getattr(row, label),
-                "mark": mark_of(getattr(row, label)),
-                "middle": round(left + room / 2, 1),
-                "plan": bar(left, room, 0.76, heights.y(plans[number]), ground),
-                "actual": bar(left, room, 0.44, heights.y(actuals[number]), ground),
-                "plan_sum": money(plans[number]),
-                "actual_sum": money(actuals[number]),
-            }
-        )
-    keys = {"plan_key": plan_key or _("plan"), "actual_key": actual_key or _("actual")}
-    return frame(heights) | keys | {"groups": groups, "title": title, "name": name}
+    places = [round(left + room * (number + 0.5), 1) for number in range(len(rows))]
+    keys = {"plan_key": str(plan_key or _("plan")), "actual_key": str(actual_key or _("actual"))}
+    series = [
+        Series(keys["plan_key"], "plan-value", [money(amount) for amount in plans]),
+        Series(keys["actual_key"], "actual-value", [money(amount) for amount in actuals]),
+    ]
+    groups = [
+        {
+            "plan": bar(left + room * number, room, 0.76, heights.y(plans[number]), ground),
+            "actual": bar(left + room * number, room, 0.44, heights.y(actuals[number]), ground),
+        }
+        for number in range(len(rows))
+    ]
+    notes = noted(context.get("notes", ()), labels, places)
+    return keys | {
+        "groups": groups,
+        "marks": marks([mark_of(each) for each in labels], places, room),
+        **frame(heights, left, WIDTH - RIGHT, columns(labels, places, room, series, link), notes),
+        "title": title,
+        "name": name,
+    }
 
 
 def bar(left: float, room: float, share: float, top: float, ground: float) -> dict[str, float]:
@@ -193,17 +324,44 @@ def bar(left: float, room: float, share: float, top: float, ground: float) -> di
     }
 
 
-@register.inclusion_tag("charts/lines.html")
+@register.inclusion_tag("charts/lines.html", takes_context=True)
 def lines(
-    rows: list[Any], label: str, plan: str, actual: str, title: str, name: str, until: Any = None
+    context: Any,
+    rows: list[Any],
+    label: str,
+    plan: str,
+    actual: str,
+    title: str,
+    name: str,
+    until: Any = None,
+    link: str = "",
 ) -> dict[str, Any]:
     """Draws a dashed line for the plan, and a solid line for the actuals, which ends at `until`."""
+    labels = [getattr(row, label) for row in rows]
     past = [row for row in rows if until is None or getattr(row, label) <= until]
     heights = scale([getattr(row, column) for row in rows for column in (plan, actual)])
-    across = Across(LEFT, WIDTH - RIGHT, len(rows))
-    texts = labelled([mark_of(getattr(row, label)) for row in rows])
-    drawn = two_lines(rows, plan, past, actual, heights, across)
-    return frame(heights) | drawn | {"marks": marks(texts, across), "title": title, "name": name}
+    across = Across(left_of(heights), WIDTH - RIGHT, len(rows))
+    series = [
+        Series(_("expected"), "plan-value", [money(getattr(row, plan)) for row in rows]),
+        Series(_("cumulative"), "actual-value", [money(getattr(row, actual)) for row in past]),
+    ]
+    planned = points([getattr(row, plan) for row in rows], heights, across)
+    reached = points([getattr(row, actual) for row in past], heights, across)
+    drawn = columns(labels, across.places, across.step, series, link)
+    for column, *ends in zip_longest(drawn, planned, reached):
+        column["points"] = [
+            {"x": end.x, "y": end.y, "style": each.style}
+            for each, end in zip(series, ends, strict=True)
+            if end
+        ]
+    notes = noted(context.get("notes", ()), labels, across.places)
+    return {
+        **two_lines(planned, reached),
+        "marks": marks([mark_of(each) for each in labels], across.places, across.step),
+        **frame(heights, across.left, across.right, drawn, notes),
+        "title": title,
+        "name": name,
+    }
 
 
 @register.inclusion_tag("charts/sparkline.html")
@@ -220,8 +378,9 @@ def sparkline(
     greatest = max([*filter(None, amounts), Decimal(0)]) or Decimal(1)
     heights = Scale(top=greatest, ticks=[], height=height - 8, offset=4)
     across = Across(4, width - 4, count or len(rows))
-    drawn = two_lines(rows, plan, rows, actual, heights, across)
-    return drawn | {"width": width, "height": height, "title": title}
+    planned = points([getattr(row, plan) for row in rows], heights, across) if plan else []
+    reached = points([getattr(row, actual) for row in rows], heights, across)
+    return two_lines(planned, reached) | {"width": width, "height": height, "title": title}
 
 
 @register.inclusion_tag("charts/bullet.html")
@@ -241,43 +400,64 @@ def bullet(actual: Decimal, plan: Decimal, expected: Decimal | None) -> dict[str
     return {"width": width, "title": title, **places}
 
 
-def two_lines(
-    rows: list[Any], plan: str | None, past: list[Any], actual: str, heights: Scale, across: Across
-) -> dict[str, Any]:
+def two_lines(planned: Sequence[Point | None], reached: Sequence[Point | None]) -> dict[str, Any]:
     """Returns the line of the plan, if there is one, and that of the actuals with its end."""
-    planned = points([getattr(row, plan) for row in rows], heights, across) if plan else []
-    reached = points([getattr(row, actual) for row in past], heights, across)
     return {"plan_line": line(planned), "actual_line": line(reached), "end": last(reached)}
 
 
-@register.inclusion_tag("charts/curves.html")
+@register.inclusion_tag("charts/curves.html", takes_context=True)
 def curves(
-    labels: list[str],
+    context: Any,
+    labels: Sequence[Label],
     series: list[Curve],
     title: str,
     name: str,
     percent: bool = False,
     band: Band | None = None,
+    link: str = "",
 ) -> dict[str, Any]:
     """Draws a line for each series, over the labels. Up to eight series differ in their dashes and end marks.
 
-    The values are amounts of money, or percentages. Each point shows its value under the mouse. The band lies
-    behind the lines.
+    The values are amounts of money, or percentages. The band lies behind the lines.
     """
     amounts = [value for curve in series for value in curve.values if value is not None]
     heights = scale([*amounts, *(high for _low, high in filter(None, band.ranges if band else []))])
     unit, written = ("\u202f%", percentage) if percent else ("", money)
-    left = max(LEFT, text_width([tick["label"] for tick in axis(heights, unit)]) + 6)
-    across = Across(left, WIDTH - max(RIGHT, text_width(labels) // 2), len(labels))
-    drawn = [
-        parts(curve, labels, points(curve.values, heights, across), written)
-        | {"number": number % len(MARKS) + 1, "mark": MARKS[number % len(MARKS)]}
-        for number, curve in enumerate(series)
+    texts = [text_of(label) for label in labels]
+    across = Across(left_of(heights, unit), WIDTH - max(RIGHT, text_width(texts) // 2), len(labels))
+    kinds = [number % len(MARKS) + 1 for number in range(len(series))]
+    shown = [
+        Series(curve.name, f"series-{kind}", [None if v is None else written(v) for v in curve.values])
+        for kind, curve in zip(kinds, series, strict=True)
     ]
-    texts = {"marks": marks(spaced(labels, across), across), "title": title, "name": name}
-    areas = {"band": {"name": band.name, "areas": areas_of(band, heights, across)}} if band else {}
-    # A long label reaches below the lowest amount, so it's a little lower than in the other charts.
-    return frame(heights, unit, across) | texts | {"bottom": HEIGHT - 5, "curves": drawn} | areas
+    drawn = columns(labels, across.places, across.step, shown, link)
+    for number, column in enumerate(drawn):
+        column["points"] = [
+            point | {"style": each.style, "title": f"{each.name}, {texts[number]}: {each.values[number]}"}
+            for curve, each in zip(series, shown, strict=True)
+            if (point := point_of(curve, number, heights, across))
+        ]
+    notes = noted(context.get("notes", ()), labels, across.places)
+    return {
+        "curves": [
+            parts(curve, points(curve.values, heights, across)) | {"number": kind, "mark": MARKS[kind - 1]}
+            for kind, curve in zip(kinds, series, strict=True)
+        ],
+        "marks": marks(texts, across.places, across.step),
+        **({"band": {"name": band.name, "areas": areas_of(band, heights, across)}} if band else {}),
+        **frame(heights, across.left, across.right, drawn, notes, unit),
+        "title": title,
+        "name": name,
+    }
+
+
+def point_of(curve: Curve, number: int, heights: Scale, across: Across) -> dict[str, Any] | None:
+    """Returns where the curve's value is drawn, with the address of the rows behind it; None for a gap."""
+    value = curve.values[number] if number < len(curve.values) else None
+    if value is None:
+        return None
+    address = curve.addresses[number] if number < len(curve.addresses) else ""
+    return {"x": across.x(number), "y": heights.y(value), "address": address}
 
 
 def areas_of(band: Band, heights: Scale, across: Across) -> list[str]:
@@ -295,13 +475,8 @@ def areas_of(band: Band, heights: Scale, across: Across) -> list[str]:
     return areas
 
 
-def parts(
-    curve: Curve,
-    labels: list[str],
-    places: Sequence[Point | None],
-    written: Callable[[Decimal | None], str],
-) -> dict[str, Any]:
-    """Returns a line for each stretch without a gap, the points that stand alone, the end, and all points."""
+def parts(curve: Curve, places: Sequence[Point | None]) -> dict[str, Any]:
+    """Returns a line for each stretch without a gap, the points that stand alone, and the end."""
     pieces = [list(piece) for known, piece in groupby(places, key=bool) if known]
     end = last(places)
     return {
@@ -309,11 +484,6 @@ def parts(
         "lines": [line(piece) for piece in pieces if len(piece) > 1],
         "dots": [piece[0] for piece in pieces if len(piece) == 1 and piece[0] != end],
         "end": end,
-        "points": [
-            {"x": place.x, "y": place.y, "label": label, "value": written(value)}
-            for place, label, value in zip(places, labels, curve.values, strict=False)
-            if place
-        ],
     }
 
 
@@ -340,14 +510,39 @@ def mark_of(value: date | str) -> str:
     return str(value.day) if isinstance(value, date) else date_format(date.fromisoformat(f"{value}-01"), "M")
 
 
-def frame(heights: Scale, unit: str = "", across: Across | None = None) -> dict[str, Any]:
+def left_of(heights: Scale, unit: str = "") -> int:
+    """Returns where the drawing begins, beside the amounts on its axis."""
+    return max(LEFT, text_width([tick["label"] for tick in axis(heights, unit)]) + 6)
+
+
+def frame(
+    heights: Scale,
+    left: int,
+    right: int,
+    drawn: list[dict[str, Any]],
+    notes: dict[str, Any],
+    unit: str = "",
+) -> dict[str, Any]:
+    """Returns what all charts have. Above the drawing is room for the values of a column and for notes."""
+    most = max((len(column["lines"]) for column in drawn), default=0)
+    above = LINE * (most + bool(notes["notes"]))
+    for column in drawn:
+        column["lines"] = [
+            (LINE * number + 18 - above, texts) for number, texts in enumerate(column["lines"])
+        ]
     return {
         "width": WIDTH,
-        "height": HEIGHT,
-        "left": across.left if across else LEFT,
-        "right": across.right if across else WIDTH - RIGHT,
-        "bottom": HEIGHT - BOTTOM + 22,
+        "height": HEIGHT + above,
+        "start": -above,
+        "left": left,
+        "right": right,
+        "top": TOP,
+        "plot_height": HEIGHT - BOTTOM - TOP,
+        "ground": HEIGHT - BOTTOM,
+        "bottom": HEIGHT - 6,
         "ticks": axis(heights, unit),
+        "columns": drawn,
+        **notes,
     }
 
 
