@@ -546,32 +546,30 @@ def frame(
     }
 
 
-@register.inclusion_tag("charts/day_bars.html")
-def day_bars(rows: list[Any], actual: str, title: str, name: str, count: int) -> dict[str, Any]:
-    """Draws a bar for each day of a month, which leads to the day on the month's page.
-
-    count is the number of days of the whole month.
-    """
-    sums = [getattr(row, actual) for row in rows]
-    heights, room = scale(sums), (WIDTH - LEFT - RIGHT) / count
+@register.inclusion_tag("charts/day_bars.html", takes_context=True)
+def day_bars(
+    context: Any, rows: list[Any], actual: str, title: str, name: str, count: int, link: str
+) -> dict[str, Any]:
+    """Draws a bar for each row's day, in a month of `count` days."""
+    days, sums = [row.day for row in rows], [getattr(row, actual) for row in rows]
+    heights = scale(sums)
+    left = left_of(heights)
+    room = (WIDTH - left - RIGHT) / count
+    places = [round(left + room * (number + 0.5), 1) for number in range(count)]
     ground = heights.y(Decimal(0))
-    lefts = [LEFT + room * number for number in range(count)]
-    drawn = [
-        {
-            "day": row.day,
-            "sum": money(amount),
-            "actual": bar(left, room, 0.76, heights.y(amount), ground),
-            "area": bar(left, room, 1, TOP, ground),  # is found by the pointer on a day without a sum too
-        }
-        for row, amount, left in zip(rows, sums, lefts, strict=False)
-    ]
-    marks = [
-        {"x": round(left + room / 2, 1), "label": number}
-        for number, left in enumerate(lefts, 1)
-        if number == 1 or number % 5 == 0
-    ]
-    sizes = {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "bottom": ground + 22}
-    return sizes | {"ticks": axis(heights), "days": drawn, "marks": marks, "title": title, "name": name}
+    series = [Series(_("actual"), "actual-value", [money(amount) for amount in sums])]
+    drawn = places[: len(rows)]
+    notes = noted(context.get("notes", ()), days, drawn)
+    return {
+        "bars": [
+            bar(left + room * number, room, 0.76, heights.y(amount), ground)
+            for number, amount in enumerate(sums)
+        ],
+        "marks": marks([str(number) for number in range(1, count + 1)], places, room),
+        **frame(heights, left, WIDTH - RIGHT, columns(days, drawn, room, series, link), notes),
+        "title": title,
+        "name": name,
+    }
 
 
 @register.inclusion_tag("charts/beside_plan.html")
