@@ -37,11 +37,12 @@ TRIES = 3
 
 
 class Answer(NamedTuple):
-    """A report's rows and their key. The key is None if the book may be half written."""
+    """A report's rows, and the key and stamp they are cached under; None if the book may be half written."""
 
     rows: list[Any]
     key: str | None
     hit: bool
+    stamp: str | None
 
 
 def release() -> str:
@@ -82,21 +83,22 @@ class Question:
         self.report, self.params = report, params
         self.kept = Kept()
         # In a transaction the caller may have written rows that others must not see yet: nothing is cached.
-        self.key = None if connection.in_atomic_block else key_of(report, params, DataStamp.current())
+        self.stamp = None if connection.in_atomic_block else DataStamp.current()
+        self.key = None if self.stamp is None else key_of(report, params, self.stamp)
 
     def answer(self) -> Answer:
         """Returns the answer as of a moment since the question was asked. Raises Busy."""
         if self.key is None:
-            return Answer(self.report.compute(**self.params), None, False)
+            return Answer(self.report.compute(**self.params), None, False, None)
         if text := self.kept.get(self.key):
-            return Answer(self.report.loaded(text), self.key, True)
+            return Answer(self.report.loaded(text), self.key, True, self.stamp)
         with seats.one(), self.kept.claimed(self.key) as text:
             if text:
-                return Answer(self.report.loaded(text), self.key, True)
+                return Answer(self.report.loaded(text), self.key, True, self.stamp)
             rows, stamp = compute_at_one_stamp(self.rows_at)
             key = key_of(self.report, self.params, stamp)
             self.kept.set(key, self.report.dumped(rows))
-            return Answer(rows, key, False)
+            return Answer(rows, key, False, stamp)
 
     def rows_at(self, stamp: str) -> list[Any]:
         key = key_of(self.report, self.params, stamp)

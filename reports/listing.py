@@ -17,7 +17,9 @@ from credits.totals import Total
 from fintrack.api.params import NumberField
 from fintrack.keyset import Page
 
+from .models import DataStamp
 from .params import CSV, ParamsAtToday
+from .stretch import last_day_of_book
 
 PAGE_SIZE = 100
 MOST_DAYS = 9999  # so that a due date and the days are a date
@@ -132,5 +134,6 @@ class Listing:
             page = Page(found, PAGE_SIZE, cursor)
             rows = [self.row_of(item, **params) for item in page.rows]
             total = self.total(found, **params) if filtered else None
+            state = {"last_day": last_day_of_book(params["today"]), "stamp": DataStamp.current()}
         days = {name: params.get(name) for name in ("today", "check_date")}
-        return {"page": page, "rows": rows, "total": total, **days}
+        return {"page": page, "rows": rows, "total": total, **state, **days}

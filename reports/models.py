@@ -1,9 +1,11 @@
-"""The data stamp, which names the state of the book that a report was computed from, and the dated notes."""
+"""The data stamp (the state of the book that a report was computed from), dated notes, and saved views."""
 
 import secrets
-from typing import Any
+from typing import Any, Self
 
+from django.conf import settings
 from django.db import connection, models, transaction
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 
@@ -55,3 +57,36 @@ class Note(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         with transaction.atomic():  # with the stamp
             super().save(*args, **kwargs)
+
+
+class SavedViewQuerySet(models.QuerySet[Any]):
+    def seen_by(self, account: Any) -> Self:
+        return self.filter(Q(account=account) | Q(shared=True)).select_related("account")
+
+    def deletable_by(self, account: Any) -> Self:
+        """Returns the account's own views; for those who manage accounts, also the shared ones of others."""
+        return self.seen_by(account) if account.has_perm("auth.change_user") else self.filter(account=account)
+
+
+class SavedView(models.Model):
+    """A page of a report or list that an account keeps under a name. Everybody sees a shared one.
+
+    Periods in the address, such as month-1, stay as they are, so the view moves on with time.
+    """
+
+    account = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, verbose_name=_("account"))
+    name = models.CharField(_("name"), max_length=100)
+    address = models.CharField(_("address"), max_length=2000)
+    shared = models.BooleanField(_("shared with everybody"), default=False)
+
+    objects = SavedViewQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ()
+        ordering = ("name", "pk")
+        verbose_name = _("saved view")
+        verbose_name_plural = _("saved views")
+        constraints = [models.UniqueConstraint(fields=["account", "name"], name="saved_view_name_once")]
+
+    def __str__(self) -> str:
+        return self.name

@@ -29,6 +29,7 @@ from . import (
     year_on_year,
     year_performance,
 )
+from .saved_views import SavedViewDeletion, SavedViewsPage
 from .views import ListingPage, ReportAPI, ReportPage, UserCreditsPage
 
 home = path("", ReportPage.as_view(report=overview.report), name="home")
@@ -127,6 +128,11 @@ groups = [
 
 pages = [home, *plan, *book, *cohorts, *borrowers, *rows]
 
+saved = [
+    path("reports/saved/", SavedViewsPage.as_view(), name="saved_views_page"),
+    path("reports/saved/<int:pk>/delete/", SavedViewDeletion.as_view(), name="saved_view_delete"),
+]
+
 # Also at the root, for clients of the original service.
 original = [
     path("year_performance", ReportAPI.as_view(report=year_performance.report), name="year_performance"),
@@ -167,4 +173,4 @@ api = [
 # The address of an earlier page.
 earlier = path("reports/user-credits/", UserCreditsPage.as_view(), name="user_credits_page")
 
-urlpatterns = [*pages, *original, earlier]
+urlpatterns = [*pages, *saved, *original, earlier]

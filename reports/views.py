@@ -35,6 +35,7 @@ from .models import Note
 from .params import CSV, JSON, XLSX, ReportParams
 from .report import Report
 from .schema import ReportSchema
+from .stretch import last_day_of_book
 
 
 class ReportView:
@@ -197,14 +198,14 @@ class ReportPage(ReportView, Page):
         answer = question.answer()
         # All figures on a page must come from one state of the book.
         for _try in range(TRIES):
-            beside = self.report.page_context(answer.rows, **params)
+            beside = self.beside(answer, params)
             if is_current(answer, self.report, params):
                 break
             answer = get_or_compute(self.report, params)
         else:
             with stamp_held():
                 answer = get_or_compute(self.report, params)
-                beside = self.report.page_context(answer.rows, **params)
+                beside = self.beside(answer, params)
         pieces = {"until": str(beside.get("until", ""))}
         form.show(pieces["until"])
         shown = {"rows": answer.rows, "totals": self.report.totals(answer.rows), **beside}
@@ -213,6 +214,14 @@ class ReportPage(ReportView, Page):
         response = self.render_page(request, form, pieces=pieces, **shown)
         question.keep(name, json.dumps(pieces), answer.key)
         return with_report_headers(response, answer.hit)
+
+    def beside(self, answer: Answer, params: dict[str, Any]) -> dict[str, Any]:
+        """Returns what a page shows beside the rows. A print names the state of the book."""
+        return {
+            "last_day": last_day_of_book(timezone.localdate()),
+            "stamp": answer.stamp,
+            **self.report.page_context(answer.rows, **params),
+        }
 
     def render_page(
         self, request: HttpRequest, form: ReportParams, status: int = 200, **context: Any

@@ -314,6 +314,8 @@ ROUTES = (
         ),
         "schema": Route(API, SHOWN),
         "user_credits_page": Route(PAGE, {"GET": 302, "HEAD": 302, "OPTIONS": 200}),
+        "saved_views_page": Route(PAGE, SHOWN | {"POST": 200}),
+        "saved_view_delete": Route(PAGE, {"POST": 404, "OPTIONS": 200}, path={"pk": 10}),
         "docs": Route(PAGE, SHOWN, policy={"img-src": "'self' data:"}),
     }
 )

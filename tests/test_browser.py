@@ -162,6 +162,13 @@ def walked(browser, live_server, committed) -> Callable[..., None]:
     return walk_twice
 
 
+@pytest.fixture
+def visitor(browser, live_server, committed) -> Iterator[Visitor]:
+    visitor = Visitor(browser, live_server.url)
+    yield visitor
+    visitor.page.context.close()
+
+
 @pytest.fixture(autouse=True)
 def short_pages(monkeypatch) -> None:
     """Shortens the pages of lists, because axe is slow with many rows."""
@@ -582,3 +589,77 @@ def test_the_checks_notice_faults(browser, live_server, committed):
     visitor.page.evaluate("document.body.style.width = '200vw'")
     visitor.examine("dark", NARROW)
     assert "wider than 390" in visitor.faults
+
+
+def test_arrows_turn_pages_and_periods(book, visitor):
+    visitor.go("/reports/month/?month=2021-06")
+    visitor.sign_in()
+    visitor.page.keyboard.press("ArrowLeft")
+    expect(visitor.page.locator("h1")).to_contain_text("May 2021")
+    visitor.page.keyboard.press("ArrowRight")
+    expect(visitor.page.locator("h1")).to_contain_text("June 2021")
+    visitor.go("/reports/credits/")  # 14 credits, ten a page
+    expect(visitor.page.locator("tbody tr")).to_have_count(10)
+    visitor.page.keyboard.press("ArrowRight")
+    expect(visitor.page.locator("tbody tr")).to_have_count(4)
+    visitor.page.keyboard.press("ArrowLeft")
+    expect(visitor.page.locator("tbody tr")).to_have_count(10)
+    assert visitor.faults == []
+
+
+def test_arrows_leave_fields_and_wide_tables_alone(book, visitor):
+    address = "/reports/month/?month=2021-06"
+    visitor.go(address)
+    visitor.sign_in()
+    visitor.page.get_by_label("Month:").focus()
+    visitor.page.keyboard.press("ArrowLeft")
+    visitor.page.locator("h1").click()
+    visitor.page.keyboard.press("Control+ArrowLeft")
+    visitor.page.set_viewport_size(NARROW)
+    visitor.page.locator("main .scroll").first.focus()
+    visitor.page.keyboard.press("ArrowRight")
+    visitor.page.wait_for_function("document.querySelector('main .scroll').scrollLeft > 0")
+    assert visitor.page.url == f"{visitor.site}{address}"
+
+
+def test_slash_goes_to_the_first_field_and_question_mark_lists_the_keys(book, visitor):
+    visitor.go("/reports/credits/")
+    visitor.sign_in()
+    visitor.page.keyboard.press("/")
+    first = visitor.page.get_by_label("Issued from:")
+    expect(first).to_be_focused()
+    visitor.page.keyboard.press("?")  # in a field it is a character
+    keys = visitor.page.get_by_role("dialog", name="Keys")
+    expect(keys).to_be_hidden()
+    first.blur()
+    visitor.page.keyboard.press("?")
+    expect(keys).to_contain_text("this list")
+    visitor.page.evaluate(AXE_SCRIPT)
+    visitor.examine("light", WIDE)
+    visitor.examine("dark", NARROW)
+    visitor.page.keyboard.press("Escape")
+    expect(keys).to_be_hidden()
+    visitor.page.get_by_role("button", name="Keys ?").click()
+    expect(keys).to_be_visible()
+    visitor.page.get_by_role("button", name="Close").click()
+    expect(keys).to_be_hidden()
+    assert visitor.faults == []
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_a_page_is_saved_and_opened_again(browser, live_server, book, javascript):
+    visitor = Visitor(browser, live_server.url, javascript=javascript)
+    visitor.go("/reports/credits/?issued_from=2021-q2&state=open")
+    visitor.sign_in()
+    visitor.page.locator("summary", has_text="Save this view").click()
+    visitor.fill("Name", "Open since April")
+    visitor.page.get_by_label("Shared with everybody").check()
+    visitor.look("Credits", "13 found")
+    visitor.press("Save")
+    visitor.look("Saved views", f"Open since April Credits {visitor.account.username} everybody Delete")
+    visitor.click("Open since April")
+    visitor.look("Credits", "13 found")
+    visitor.click("Saved", within="nav.reports")
+    visitor.press("Delete “Open since April”")
+    visitor.look("Saved views", "Nothing is saved yet.")
+    visitor.page.context.close()

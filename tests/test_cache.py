@@ -272,6 +272,18 @@ def test_pages_are_rendered_again_on_the_next_day(ask):
         assert without_secret(ask(address)) != without_secret(early)
 
 
+@pytest.mark.parametrize("address", ["/reports/month/?month=2021-06", "/reports/credits/"])
+def test_a_page_names_the_state_of_the_book_for_prints(ask, address):
+    def state() -> list[str]:
+        return re.findall(r"State of the book: (\w+)\.", ask(address).content.decode())
+
+    first = DataStamp.current()
+    assert [state(), state()] == [[first[:8]], [first[:8]]]  # the second page may be from the cache
+    pay()
+    assert DataStamp.current() != first
+    assert state() == [DataStamp.current()[:8]]
+
+
 # ETag and headers
 
 

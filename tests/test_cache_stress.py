@@ -358,11 +358,11 @@ def naive_key(report: Report) -> str:
 def get_or_compute_naively(report: Report, params: dict[str, Any]) -> Answer:
     with suppress(Exception):
         if text := cache.get(naive_key(report)):
-            return Answer(report.loaded(text), None, True)
+            return Answer(report.loaded(text), None, True, None)
     rows = report.compute(**params)
     with suppress(Exception):
         cache.set(naive_key(report), report.dumped(rows))
-    return Answer(rows, None, False)
+    return Answer(rows, None, False, None)
 
 
 class NaiveQuestion(Question):

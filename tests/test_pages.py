@@ -6,6 +6,7 @@ from html import unescape
 
 import pytest
 import time_machine
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils.html import strip_tags
@@ -329,9 +330,76 @@ def test_the_group_of_the_page_is_open_in_the_navigation(analyst):
     top = html[html.index('<nav class="reports"') : html.index("</nav>")]
     assert re.findall(r'aria-current="(\w+)">([^<]+)<', top) == [("true", "Cohorts"), ("page", "Vintages")]
     assert re.findall(r">([^<>]+)</a>", top) == [
-        *("Overview", "Plan", "Book", "Cohorts", "Borrowers", "Rows", "API"),
+        *("Overview", "Plan", "Book", "Cohorts", "Borrowers", "Rows", "Saved", "API"),
         *("Vintages", "Collection efficiency", "First-payment default", "New and returning"),
     ]
+
+
+def printed(response) -> str:
+    """Returns the text that only prints show: the chosen parameters, and the foot."""
+    found = re.findall(
+        r'<dl class="chosen".*?</dl>|<footer class="printed">.*?</footer>', response.text, re.DOTALL
+    )
+    return " ".join(strip_tags(" ".join(found)).split())
+
+
+@pytest.mark.parametrize(
+    ("address", "chosen"),
+    [
+        ("/reports/month/?month=2021-06", "Month 2021-06"),
+        ("/reports/month/?month=2021-q2", "Month 2021-06"),
+        ("/reports/ageing/", "Date 2021-06-02"),
+        ("/reports/year-performance/", "Year 2021"),
+        ("/reports/top-borrowers/?check_date=2021-06-15", "Date 2021-06-15"),
+        (
+            "/reports/credits/?issued_from=2021-06-01&state=open&state=overdue&late=0&history=new",
+            "Issued from 2021-06-01 State open, overdue Late, days after due 0 Borrower was new",
+        ),
+        ("/reports/payments/", ""),
+        ("/reports/payments/?kind=1", "For body"),
+    ],
+)
+@time_machine.travel("2026-11-27 12:00 +0200")
+def test_a_print_names_parameters_the_last_day_of_the_book_and_the_reader(book, analyst, address, chosen):
+    response = analyst.get(address)
+    of_book = "The last issuance or payment in the book: 2021-06-02."
+    moment = f"Printed 2026-11-27 12:00 by {User.objects.get().username}."
+    without_state = re.sub(r" State of the book:.* same book\.", "", printed(response))
+    assert without_state == f"{chosen} {of_book} {moment}".strip()
+
+
+def test_a_print_of_a_refused_question_names_the_reader_only(book, analyst):
+    text = printed(analyst.get("/reports/payments/?kind=9"))
+    assert re.fullmatch(r"Printed [0-9-]+ [0-9:]+ by analyst[0-9]+\.", text)
+
+
+STEPS = {
+    "/reports/year-performance/": ["?year=2020", "?year=2022"],
+    "/reports/year-on-year/": ["?year=2020", "?year=2022"],
+    "/reports/month/?month=2021-06": ["?month=2021-05", "?month=2021-07"],
+    "/reports/roll-rates/?month=2021-06": ["?month=2021-05", "?month=2021-07"],
+    **{
+        f"/reports/{name}/?check_date=2021-06-30": ["?check_date=2021-05-31", "?check_date=2021-07-31"]
+        for name in (
+            "plans-performance",
+            "forecast",
+            "ageing",
+            "portfolio-trend",
+            "provisions",
+            "vintages",
+            "top-borrowers",
+        )
+    },
+}
+
+
+@pytest.mark.parametrize(("address", "steps"), STEPS.items())
+def test_steps_say_which_is_before_and_which_is_after(book, analyst, address, steps):
+    """The arrow keys follow these links."""
+    html = analyst.get(address).text
+    found = [re.findall(rf'<a rel="{rel}" href="([^"&]+)', html) for rel in ("prev", "next")]
+    assert found == [[step] for step in steps]
+    assert not re.search(r"<a (?!rel=)[^>]*>(←|[^<]* →)", html)
 
 
 def test_pages_need_sign_in_and_a_role(stranger):

@@ -8,10 +8,12 @@ from decimal import Decimal
 
 from django import template
 from django.conf import settings
+from django.forms import BoundField
 from django.utils.formats import date_format, number_format
 from django.utils.translation import pgettext
 
 from credits.book.money import grouped
+from reports.params import MonthField
 from reports.stretch import last_of_month
 
 register = template.Library()
@@ -50,6 +52,21 @@ def month(value: date | str) -> str:
     """Formats a month, given as one of its days or as 2021-06."""
     first = value if isinstance(value, date) else date.fromisoformat(f"{value}-01")
     return date_format(first, pgettext("format of a month", "Y-m"))
+
+
+@register.filter
+def written(field: BoundField) -> str:
+    """Formats the value of a valid form's field, which may be newer than cleaned_data."""
+    kind = field.field
+    value = kind.clean(field.data)
+    if choices := getattr(kind, "choices", None):
+        chosen = value if isinstance(value, list) else [value]
+        return ", ".join(str(label) for choice, label in choices if choice in chosen)
+    if isinstance(kind, MonthField):
+        return month(value)
+    if isinstance(value, date):
+        return day(value)
+    return money(value) if isinstance(value, Decimal) else str(value)
 
 
 @register.filter
