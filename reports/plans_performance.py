@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from credits.book.days import month_number
 from credits.book.money import percent
 from credits.models import Dictionary
 from credits.totals import DailyTotal, Total
@@ -70,9 +71,9 @@ def totals(rows: list[Row]) -> list[dict[str, Any]]:
 
 
 def page_context(rows: list[Row], check_date: date) -> dict[str, Any]:
-    """Returns the date's month with its forecast, the months before by year, and the month ends beside it.
+    """Returns the date's month with its forecast, the months before by year, the totals, and the month ends.
 
-    Each row comes with the address of the list of the credits or payments that it sums.
+    Each row or total comes with the address of the list of the credits or payments that it sums.
     """
     month = check_date.replace(day=1)
     issuance = Dictionary.objects.get(pk=Dictionary.ISSUANCE).name
@@ -80,12 +81,16 @@ def page_context(rows: list[Row], check_date: date) -> dict[str, Any]:
     past = sorted((row for row in rows if row.month < month), key=lambda row: row.month, reverse=True)
     return {
         "check_date": check_date,
-        "paces": [(row, behind(row, check_date, issuance)) for row in paces],
+        "paces": [(row, behind([row], check_date, issuance)) for row in paces],
         "lacks_usual": any(row.usual_share_percent is None for row in paces),
         "forecast": forecast.of_month(check_date, timezone.localdate()) if paces else None,
         "years": [
-            (year, [(row, behind(row, check_date, issuance)) for row in of_year])
+            (year, [(row, behind([row], check_date, issuance)) for row in of_year])
             for year, of_year in groupby(past, lambda row: row.month.year)
+        ],
+        "sums": [
+            (total, behind([row for row in rows if row.category == total["category"]], check_date, issuance))
+            for total in totals(rows)
         ],
         **month_ends_beside(check_date),
         **chart(rows, check_date, issuance),
@@ -102,7 +107,7 @@ def chart(rows: list[Row], check_date: date, issuance: str) -> dict[str, Any]:
             Curve(
                 category,
                 [row.performance_percent if row else None for row in of_months],
-                [behind(row, check_date, issuance) if row else "" for row in of_months],
+                [behind([row], check_date, issuance) if row else "" for row in of_months],
             )
             for category in dict.fromkeys(row.category for row in rows)
             for of_months in [[found.get((category, month)) for month in months]]
@@ -110,11 +115,18 @@ def chart(rows: list[Row], check_date: date, issuance: str) -> dict[str, Any]:
     }
 
 
-def behind(row: Any, check_date: date, issuance: str) -> str:
-    last = min(check_date, last_of_month(row.month))
-    if row.category == issuance:
-        return f"{reverse('credits_page')}?issued_from={row.month}&issued_to={last}"
-    return f"{reverse('payments_page')}?paid_from={row.month}&paid_to={last}"
+def behind(rows: list[Any], check_date: date, issuance: str) -> str:
+    """Returns the address of the list of the credits or payments that the rows of a category sum.
+
+    It is empty if there is a month without a plan between them, which a list can't leave out.
+    """
+    first, last = rows[0].month, rows[-1].month
+    if month_number(f"{last}") - month_number(f"{first}") != len(rows) - 1:
+        return ""
+    until = min(check_date, last_of_month(last))
+    if rows[0].category == issuance:
+        return f"{reverse('credits_page')}?issued_from={first}&issued_to={until}"
+    return f"{reverse('payments_page')}?paid_from={first}&paid_to={until}"
 
 
 report = Report(

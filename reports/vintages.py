@@ -134,6 +134,7 @@ def page_context(rows: list[Row], check_date: date | None, today: date) -> dict[
         "ages": range(min(count, AGES)),
         "has_more_ages": count > AGES,
         "lines": lines,
+        "all_credits": f"{reverse('credits_page')}?issued_to={last_over(cohorts)}",
         "average": {
             "recovered": [Cell(row["recovered_percent"]) for row in averages[:AGES]],
             "collected": [Cell(row["collected_percent"]) for row in averages[:AGES]],
@@ -141,6 +142,11 @@ def page_context(rows: list[Row], check_date: date | None, today: date) -> dict[
         },
         **curves(lines, averages),
     }
+
+
+def last_over(cohorts: list[list[Row]]) -> date | str:
+    """Returns the last day of the latest cohort whose month of issuance is over."""
+    return max((first.until for first, *_later in cohorts if first.is_over()), default="")
 
 
 def line(rows: list[Row], count: int) -> dict[str, Any]:

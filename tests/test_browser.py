@@ -234,15 +234,15 @@ def test_links_lead_from_the_overview_to_the_borrower(book, walked):
             "2021-06-20 0 0.00 1 500.50 2 000.00 50.02 % 1 15.25 1 249.75 1 333.33 62.49 %",
             "Total 1 1 500.50 1 500.50 3 000.00 50.02 % 2 1 249.75 1 249.75 2 000.00 62.49 %",
         )
-        visitor.click("1 249.75", within="tfoot")
-        visitor.look("Payments", "2 found, 1 249.75 in all.", "відсотки 15.25", "тіло 1 234.50")
+        visitor.click("1 249.75", within="thead")
+        visitor.look("Payments", "2 found, 1 249.75 UAH in all.", "відсотки 15.25", "тіло 1 234.50")
         visitor.follow(visitor.page.locator(f"tbody a[href$='/{book['anna'].pk}/']").first)
         visitor.look("anna", "1 500.50 1 234.50 266.00 20.00 15.25 4.75")
 
         visitor.go("/reports/month/?month=2021-06")
         visitor.click("← May 2021")
         visitor.click("12")
-        visitor.look("Credits", "12 found, 1 050.00 in all.", "Next →", "Last")
+        visitor.look("Credits", "12 found, 1 050.00 UAH in all.", "Next →", "Last")
 
     walked(walk)
 
@@ -286,7 +286,7 @@ def test_lists_are_searched_filtered_and_paged(book, walked):
         visitor.page.get_by_label("overdue").check()
         visitor.fill("Issued to:", "2021-05-31")
         visitor.press("Show")
-        visitor.look("Credits", "12 found, 1 050.00 in all.")
+        visitor.look("Credits", "12 found, 1 050.00 UAH in all.")
         with visitor.page.expect_download() as download:
             visitor.page.get_by_role("link", name="CSV").click()
         assert len(download.value.path().read_text().splitlines()) == 1 + 12
@@ -297,7 +297,7 @@ def test_lists_are_searched_filtered_and_paged(book, walked):
         visitor.look("Payments")
         visitor.page.get_by_label("For:").select_option("body")
         visitor.press("Show")
-        visitor.look("Payments", "2 found, 2 034.50 in all.")
+        visitor.look("Payments", "2 found, 2 034.50 UAH in all.")
         visitor.fill("Paid to:", "2019-01-01")
         visitor.press("Show")
         visitor.look("Payments", "Nothing was found.")
@@ -484,7 +484,8 @@ def test_every_figure_links_to_rows_that_add_up_to_it(browser, live_server, book
     for url, shown in behind.items():
         visitor.page.goto(url)
         said = re.search(
-            r"([\d\u00a0]+) found, ([\d\u00a0.]+) in all\.(?: Outstanding: ([\d\u00a0.]+)\.)?",
+            r"([\d\u00a0]+) found, ([\d\u00a0.]+)\u00a0UAH in all\."
+            r"(?: Outstanding: ([\d\u00a0.]+)\u00a0UAH\.)?",
             visitor.page.locator("main").inner_text(),
         )
         assert said, url

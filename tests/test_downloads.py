@@ -2,19 +2,22 @@
 
 import csv
 import io
+import re
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
 import pytest
 import time_machine
+from django.utils.translation import override
 from openpyxl import load_workbook
 
 from credits.book.cells import Text
 from credits.book.files import guarded, unguarded
 from credits.models import Dictionary
 from fintrack.api.problems import Refused
-from reports import user_credits
+from reports import urls, user_credits
+from reports.columns import LABELS, label
 from reports.downloads import MAX_XLSX_ROWS, csv_download, xlsx_download
 
 from . import builders
@@ -57,21 +60,21 @@ def test_xlsx_has_numbers_a_frozen_header_and_totals(book, analyst, address):
     response = analyst.get(address, {"year": 2021, "format": "xlsx"})
     assert response["Content-Disposition"] == 'attachment; filename="year_performance-2021.xlsx"'
     sheet = opened(response).worksheets[0]
-    assert sheet.title == "year_performance"
+    assert sheet.title == "Year performance"
     assert sheet.freeze_panes == "A2"
     assert list(sheet.values) == [
         (
-            "month_year",
-            "issuance_count",
-            "plan_issuance_sum",
-            "actual_issuance_sum",
-            "issuance_performance_percent",
-            "payment_count",
-            "plan_collection_sum",
-            "actual_collection_sum",
-            "collection_performance_percent",
-            "issuance_percent_of_year",
-            "collection_percent_of_year",
+            "Month",
+            "Credits",
+            "Plan of issuance",
+            "Issued",
+            "Performance of issuance, %",
+            "Payments",
+            "Plan of collection",
+            "Collected",
+            "Performance of collection, %",
+            "Share of the year's issuance, %",
+            "Share of the year's collection, %",
         ),
         ("2021-01", 1, 3000, 1500.5, 50.02, 0, 0, 0, None, 100, 0),
         ("2021-02", 0, 0, 0, None, 1, 0, 100.05, None, 0, 100),
@@ -79,7 +82,7 @@ def test_xlsx_has_numbers_a_frozen_header_and_totals(book, analyst, address):
     ]
     assert sheet["D2"].number_format == "#,##0.00"
     assert sheet["B2"].number_format == "0"
-    for letter, width in {"A": 12, "E": len("issuance_performance_percent") + 2}.items():
+    for letter, width in {"A": 12, "E": len("Performance of issuance, %") + 2}.items():
         assert sheet.column_dimensions[letter].width == width
 
 
@@ -88,7 +91,65 @@ def test_xlsx_names_its_parameters_time_and_formula(book, analyst):
     about = opened(analyst.get("/year_performance", {"year": 2021, "format": "xlsx"}))["About"]
     facts = dict(about.values)
     assert facts.pop("Formula").startswith("Performance is actual / plan")
-    assert facts == {"Report": "Year performance", "year": 2021, "Made": "2021-03-01 12:30 EET"}
+    assert facts == {
+        "Report": "Year performance",
+        "Year": 2021,
+        "Currency": "UAH",
+        "Made": "2021-03-01 12:30 EET",
+    }
+
+
+@time_machine.travel("2021-03-01 10:30 +0000", tick=False)
+def test_xlsx_is_in_the_language_of_the_reader(book, analyst):
+    address = "/reports/plans-performance/?check_date=2021-01-31&format=xlsx"
+    sheet, about = opened(analyst.get(address, headers={"Accept-Language": "uk"})).worksheets
+    assert sheet.title == "Виконання планів"
+    assert [cell.value for cell in sheet[1]][:4] == ["Місяць", "Категорія", "План", "Факт"]
+    assert sheet["A2"].number_format == "dd.mm.yyyy"
+    assert sheet["C2"].number_format == "#,##0.00"
+    assert sheet["A3"].value == "Усього"
+    facts = dict(about.values)
+    assert facts["Дата"].date() == date(2021, 1, 31)
+    assert about["B2"].number_format == "dd.mm.yyyy"
+    assert "01.03.2021 12:30 EET" in facts.values()
+
+
+@time_machine.travel("2021-03-01", tick=False)
+def test_xlsx_names_the_date_today_and_the_default_of_a_date_that_was_not_asked(book, analyst):
+    about = opened(analyst.get("/api/v1/ageing", {"format": "xlsx"}))["About"]
+    facts = dict(about.values)
+    assert (facts["Date"], facts["Today"].date()) == ("the last day of the book", date(2021, 3, 1))
+
+
+def test_xlsx_names_a_month_as_pages_do(book, analyst):
+    about = opened(analyst.get("/api/v1/month", {"month": "2021-02", "format": "xlsx"}))["About"]
+    assert dict(about.values)["Month"] == "2021-02"
+
+
+REPORTS = {
+    route.callback.view_initkwargs["report"].name: route.callback.view_initkwargs["report"]
+    for route in urls.api
+    if "report" in route.callback.view_initkwargs
+}
+
+
+def test_every_column_of_a_report_has_a_label_of_its_own_and_no_label_is_unused():
+    used = set()
+    for report in REPORTS.values():
+        own = {column: f"{report.name}.{column}" for column in report.columns}
+        keys = [own[column] if own[column] in LABELS else column for column in report.columns]
+        assert set(keys) <= set(LABELS), report.name
+        labels = [label(report.name, column) for column in report.columns]
+        assert len(set(labels)) == len(labels), report.name
+        used |= set(keys)
+    assert set(LABELS) == used
+
+
+@pytest.mark.parametrize("language", ["en", "uk"])
+def test_every_title_of_a_report_can_be_the_name_of_a_sheet(language):
+    with override(language):
+        titles = [str(report.title) for report in REPORTS.values()]
+    assert [title for title in titles if len(title) > 31 or re.search(r"[\\*?:/\[\]]", title)] == []
 
 
 @time_machine.travel("2021-03-01", tick=False)
@@ -165,7 +226,7 @@ def test_formulas_in_text_are_neutralised_in_both_kinds_of_file():
     rows = [Row('=HYPERLINK("http://x")', None, Decimal("-1.50"))]
     text = b"".join(csv_download(EVIL, rows, {}).streaming_content).decode("utf-8-sig")
     assert text == 'name,day,amount\r\n"\'=HYPERLINK(""http://x"")",,-1.50\r\n'
-    sheet = load_workbook(io.BytesIO(b"".join(xlsx_download(EVIL, rows, {}).streaming_content)))["evil"]
+    sheet = load_workbook(io.BytesIO(b"".join(xlsx_download(EVIL, rows, {}).streaming_content))).worksheets[0]
     assert (sheet["A2"].value, sheet["A2"].data_type) == ('\'=HYPERLINK("http://x")', "s")
     assert (sheet["C2"].value, sheet["C2"].data_type) == (-1.5, "n")
 

@@ -21,6 +21,7 @@ from credits.book.money import grouped
 from credits.book.writing import writing
 from credits.models import Credit, Dictionary, Rate
 from credits.totals import Total
+from plans.models import Plan
 from reports import payment_list
 from reports.templatetags import figures
 
@@ -73,7 +74,7 @@ def links(response) -> list[tuple[str, str]]:
         ("/reports/year-performance/?year=2021", 7 * 4),
         ("/reports/month/?month=2021-03", 32 * 6),
         ("/reports/year-on-year/?year=2021", 7 * 4),
-        ("/reports/plans-performance/?check_date=2021-05-12", 5 * 2),
+        ("/reports/plans-performance/?check_date=2021-05-12", 6 * 2),
     ],
 )
 def test_every_figure_is_the_sum_or_count_of_its_linked_rows(book, analyst, address, count):
@@ -85,6 +86,15 @@ def test_every_figure_is_the_sum_or_count_of_its_linked_rows(book, analyst, addr
         assert text in (grouped(amount), figures.count(len(rows))), behind
         if "." in text:
             assert text == grouped(amount), behind
+
+
+def test_a_total_of_plans_has_no_link_if_a_month_between_them_has_no_plan(book, analyst):
+    Plan.objects.get(period="2021-03-01", category=Dictionary.ISSUANCE).delete()
+    html = analyst.get("/reports/plans-performance/?check_date=2021-05-12").content.decode()
+    (totals,) = re.findall(r'<tr class="total">.*</tr>\s*</thead>', html, re.DOTALL)
+    assert re.findall('<a href="([^"]+)">', unescape(totals)) == [
+        "/reports/payments/?paid_from=2021-01-01&paid_to=2021-05-12"
+    ]
 
 
 def test_every_plan_of_the_year_links_to_a_page_that_shows_it(book, analyst):
@@ -124,7 +134,7 @@ def test_credits_are_filtered_by_dates_state_and_borrower(analyst):
     assert found(f"borrower={who.pk}") == [running.pk, overdue.pk]
     assert found("issued_from=2021-05-02&issued_to=2021-06-01") == [overdue.pk]
     page = analyst.get(f"/reports/credits/?borrower={who.pk}")
-    assert "2 found, 300.00 in all." in page.content.decode()
+    assert "2 found, 300.00\u00a0UAH in all." in page.content.decode()
 
 
 def test_payments_are_filtered_by_dates_kind_credit_and_borrower(analyst):
@@ -567,7 +577,7 @@ def test_a_past_list_names_its_day_and_what_was_outstanding(analyst):
     builders.payment(credit, "2021-06-20", "500")
     html = analyst.get("/reports/credits/?check_date=2021-05-31&state=overdue").content.decode()
     shown = " ".join(strip_tags(html[: html.index('<form class="params"')]).split())
-    assert "As of 2021-05-31. 1 found, 1 000.10 in all. Outstanding: 700.05." in shown
+    assert "As of 2021-05-31. 1 found, 1 000.10 UAH in all. Outstanding: 700.05 UAH." in shown
     assert f'<a href="/reports/payments/?credit={credit.pk}&amp;paid_to=2021-05-31">' in html
     (row,) = downloaded(analyst, "/reports/credits/?check_date=2021-05-31")
     assert row == {

@@ -434,3 +434,11 @@ def test_pages_with_figures_are_private(book, analyst):
 )
 def test_figures_are_formatted_for_people(filter_, value, text):
     assert filter_(value) == text
+
+
+def test_a_page_names_the_currency_also_when_it_comes_from_the_cache(committed, analyst, settings):
+    settings.CURRENCY = "EUR"
+    builders.credit("2021-06-01", 100)
+    pages = [analyst.get("/reports/year-performance/?year=2021") for _ in range(2)]
+    assert [page["X-Cache"] for page in pages] == ["miss", "hit"]
+    assert all("All amounts are in EUR." in page.content.decode() for page in pages)

@@ -218,15 +218,16 @@ def test_the_page_shows_the_forecast_of_collection_with_its_band(analyst):
     # 500 + half of 900; × 2/3 and × 5/4.
     assert line_of_forecast(page(analyst, "2021-11-10"))[1] == (
         "November 2021, forecast by buckets: "
-        '<a href="/reports/forecast/?check_date=2021-11-10">950.00</a>; '
-        "by its past errors between 633.33 and 1 187.50."
+        '<a href="/reports/forecast/?check_date=2021-11-10">950.00 UAH</a>; '
+        "by its past errors between 633.33 and 1 187.50 UAH."
     )
 
 
 def test_a_forecast_without_a_band_stands_alone(analyst):
     steady_book()
     assert line_of_forecast(page(analyst, "2021-08-31"))[1] == (
-        'August 2021, forecast by buckets: <a href="/reports/forecast/?check_date=2021-08-31">1 500.00</a>.'
+        "August 2021, forecast by buckets: "
+        '<a href="/reports/forecast/?check_date=2021-08-31">1 500.00 UAH</a>.'
     )
 
 

@@ -330,6 +330,14 @@ def test_cells_of_the_page_lead_to_the_rows_behind_them(book, analyst):
     ]
 
 
+def test_the_total_of_the_page_leads_to_the_credits_of_the_months_that_are_over(book, analyst):
+    html = analyst.get("/reports/vintages/?check_date=2021-08-20").content.decode()
+    (total, *_) = re.findall(r'<tr class="total">.*?</tr>', html, re.DOTALL)
+    behind = "/reports/credits/?issued_to=2021-06-30"  # July has no cohort, and August isn't over
+    assert re.findall('<a href="([^"]+)">([^<]+)</a>', total) == [(behind, "2"), (behind, "1\u00a0500.00")]
+    assert "2 found, 1\u00a0500.00\u00a0UAH in all." in analyst.get(behind).content.decode()
+
+
 def test_the_page_marks_cells_only_while_a_month_lasts(book, analyst):
     html = analyst.get("/reports/vintages/?check_date=2021-08-31").content.decode()
     assert "%</a>*" not in html

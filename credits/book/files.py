@@ -15,6 +15,7 @@ from functools import partial
 from itertools import islice
 from typing import IO, Any, BinaryIO, NamedTuple
 
+from django.utils.formats import get_format
 from django.utils.translation import gettext_lazy as _
 from openpyxl import load_workbook
 from openpyxl.cell import WriteOnlyCell
@@ -148,13 +149,18 @@ def is_formula(text: str) -> bool:
     return text.lstrip("'").startswith(("=", "+", "-", "@", "\t", "\r"))
 
 
-# The formats in which a workbook shows the values of each type.
-NUMBER_FORMATS = {Decimal: "#,##0.00", date: "yyyy-mm-dd", int: "0"}
+# The formats in which a workbook shows numbers; each reader's program writes its own separators.
+NUMBER_FORMATS = {Decimal: "#,##0.00", int: "0"}
+DATE_PARTS = str.maketrans({"Y": "yyyy", "m": "mm", "d": "dd"})
 
 
 def workbook_cell(sheet: Any, value: Any) -> Any:
+    """Returns the cell. A date is shown as the current language writes it."""
     cell = WriteOnlyCell(sheet, value)
-    cell.number_format = NUMBER_FORMATS.get(type(value), "General")
+    if type(value) is date:
+        cell.number_format = get_format("SHORT_DATE_FORMAT").translate(DATE_PARTS)
+    else:
+        cell.number_format = NUMBER_FORMATS.get(type(value), "General")
     return cell
 
 

@@ -32,6 +32,11 @@ def in_currency(amount: Decimal | None) -> str:
     return NOTHING if amount is None else f"{grouped(amount)}\u00a0{settings.CURRENCY}"
 
 
+@register.simple_tag
+def currency() -> str:
+    return settings.CURRENCY
+
+
 @register.filter
 def percent(share: Decimal | None) -> str:
     return NOTHING if share is None else f"{money(share)}\u202f%"
