@@ -333,11 +333,13 @@ class LoadAdmin(TrailAdmin):
         if not (undone_by := getattr(load, "undone_by", None)):
             return load.get_outcome_display()
         address = reverse("admin:credits_load_change", args=[undone_by.pk])
-        return format_html('<a href="{}">{}</a>', address, _("undone %s") % undone_by.signature())
+        return format_html('<a href="{}">{}</a>', address, _("undone: %s") % undone_by.signature())
 
     @admin.display(description=_("sums of the new rows"))
     def amounts(self, load: Load) -> str:
-        return ", ".join(f"{name} {grouped(Decimal(amount))}" for name, amount in load.sums.items()) or "–"
+        fields: Any = apps.get_model(load.table)._meta
+        labelled = ((fields.get_field(name).verbose_name, amount) for name, amount in load.sums.items())
+        return ", ".join(f"{label} {grouped(Decimal(amount))}" for label, amount in labelled) or "–"
 
     def get_urls(self) -> list[Any]:
         undo_view, faults_view = map(self.admin_site.admin_view, (self.undo_view, self.faults_view))
@@ -412,7 +414,7 @@ class LoadAdmin(TrailAdmin):
                 messages.error(request, REFUSED % error)
                 return HttpResponseRedirect(request.path)
             else:
-                text = _("Undone: %(removed)d rows deleted, %(changed)d restored.")
+                text = _("Undone. Rows deleted: %(removed)d, restored: %(changed)d.")
                 messages.success(request, text % {"removed": record.removed, "changed": record.changed})
                 return HttpResponseRedirect(reverse("admin:credits_load_change", args=[record.pk]))
         undoing = Undoing(load, resource)
@@ -421,7 +423,7 @@ class LoadAdmin(TrailAdmin):
             reasons = undoing.reasons
         context = {
             **self.admin_site.each_context(request),
-            "title": _("Undo %s") % load,
+            "title": _("Undo: %s") % load,
             "opts": self.opts,
             "load": load,
             "reasons": reasons[:SHOWN],

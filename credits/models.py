@@ -13,6 +13,7 @@ from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, Subq
 from django.db.models.functions import Cast, Coalesce, Greatest, Lower, Round
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop, ngettext, pgettext_lazy
 
 from .book.days import DaysBetween, DaysLater
 from .book.money import KOPECK, MONEY, ZERO, ComparableMoneySum, Exceeds, MoneySum, WholeKopecks, grouped
@@ -341,8 +342,13 @@ class Credit(BookModel):
     def doubts(self, today: date) -> Iterator[tuple[str, Any]]:
         yield from super().doubts(today)
         if self.percent > self.body * TIMES_BODY:
+            text = ngettext(
+                "%(interest)s is more than %(times)d time the body, %(body)s.",
+                "%(interest)s is more than %(times)d times the body, %(body)s.",
+                TIMES_BODY,
+            )
             values = {"interest": grouped(self.percent), "times": TIMES_BODY, "body": grouped(self.body)}
-            yield "percent", _("%(interest)s is more than %(times)d times the body, %(body)s.") % values
+            yield "percent", text % values
 
     def doubts_of_payments(self) -> Iterator[tuple[str, Any]]:
         """Yields (field, reason) if too much was paid for the credit, or if it is closed with a debt."""
@@ -379,6 +385,20 @@ class DictionaryQuerySet(BookQuerySet):
         return self.filter(Q(name__icontains=words) | Q(pk__in=ids(words)))
 
 
+# {name of an entry as the migrations make it: its name for people}
+ORIGINAL_NAMES = {
+    "тіло": _("body"),
+    "відсотки": _("interest"),
+    "видача": _("issuance"),
+    "збір": _("collection"),
+}
+
+
+def name_for_people(name: str) -> str:
+    """Returns the name of a dictionary entry: in the reader's language, unless staff have chosen the name."""
+    return str(ORIGINAL_NAMES.get(name, name))
+
+
 class Dictionary(BookModel):
     """The names of what a payment is for (1, 2) and of what a plan is about (3, 4)."""
 
@@ -393,7 +413,7 @@ class Dictionary(BookModel):
         verbose_name_plural = _("dictionary")
 
     def __str__(self) -> str:
-        return self.name
+        return name_for_people(self.name)
 
     def faults(self) -> Iterator[tuple[str, Any]]:
         yield from super().faults()
@@ -627,10 +647,12 @@ class Rate(BookModel):
     The migrations create all rates. Those of provisions are an example, not a regulator's.
     """
 
-    DAILY_INTEREST = "daily interest"
+    DAILY_INTEREST = gettext_noop("daily interest")
     NAMES = (*(bucket.name for bucket in BUCKETS), DAILY_INTEREST)
 
-    name = models.CharField(_("for"), max_length=20, unique=True, choices=[(name, name) for name in NAMES])
+    name = models.CharField(
+        pgettext_lazy("rate", "for"), max_length=20, unique=True, choices=[(name, _(name)) for name in NAMES]
+    )
     percent = models.DecimalField(
         _("percent"),
         max_digits=5,
@@ -652,7 +674,7 @@ class Rate(BookModel):
         constraints = [models.CheckConstraint(condition=Q(percent__gte=0), name="rate_not_negative")]
 
     def __str__(self) -> str:
-        return self.name
+        return self.get_name_display()
 
     def faults(self) -> Iterator[tuple[str, Any]]:
         yield from super().faults()

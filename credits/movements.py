@@ -15,6 +15,7 @@ from django.db import models
 from django.db.models import Case, ExpressionWrapper, F, Max, Min, Q, Sum, Value, When
 from django.db.models.functions import Greatest, Left
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop, pgettext_lazy
 
 from .book.days import days_before
 from .book.money import KOPECK, ZERO, WholeKopecks, percent
@@ -43,21 +44,21 @@ class Bucket(NamedTuple):
 
 
 BUCKETS = [
-    Bucket("current", 0, 0),
-    Bucket("1 to 30", 1, 30),
-    Bucket("31 to 60", 31, 60),
-    Bucket("61 to 90", 61, 90),
-    Bucket("91 to 180", 91, 180),
-    Bucket("181 to 360", 181, 360),
-    Bucket("over 360", 361, None),
+    Bucket(gettext_noop("current"), 0, 0),
+    Bucket(gettext_noop("1 to 30"), 1, 30),
+    Bucket(gettext_noop("31 to 60"), 31, 60),
+    Bucket(gettext_noop("61 to 90"), 61, 90),
+    Bucket(gettext_noop("91 to 180"), 91, 180),
+    Bucket(gettext_noop("181 to 360"), 181, 360),
+    Bucket(gettext_noop("over 360"), 361, None),
 ]
 
 
 class History(models.IntegerChoices):
     """What a credit's borrower did before the day of its issuance. The names are those of the API."""
 
-    NEW = 1, _("new")  # no credit was issued on an earlier day
-    RETURNING = 2, _("returning")
+    NEW = 1, pgettext_lazy("borrower", "new")  # no credit was issued on an earlier day
+    RETURNING = 2, pgettext_lazy("borrower", "returning")
     LATE_BEFORE = 3, _("returning, late before")  # an earlier credit was then unreturned 30 days after due
 
 

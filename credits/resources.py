@@ -117,7 +117,9 @@ class PaymentResource(BookResource):
     id = Field("id", "id", Id(required=False))
     credit_id = Field("credit_id", "credit_id", Id())
     payment_date = Field("payment_date", "payment_date", Day())
-    type_id = Field("type_id", "type_id", Kind((Dictionary.BODY, "body"), (Dictionary.INTEREST, "interest")))
+    type_id = Field(
+        "type_id", "type_id", Kind({Dictionary.BODY, Dictionary.INTEREST}, _("1 (body) or 2 (interest)"))
+    )
     sum = Field("sum", "sum", Amount(KOPECK))
 
     owner = "credit_id"

@@ -19,6 +19,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 from knox.auth import TokenAuthentication as KnoxTokenAuthentication
 from knox.models import AuthToken
 from rest_framework.authentication import SessionAuthentication as DRFSessionAuthentication
@@ -29,7 +30,12 @@ from rest_framework.request import Request
 from .accounts import is_password_due, store_last_use
 from .identity import token_of
 
-ANALYST, EDITOR, ADMINISTRATOR = "Analyst", "Editor", "Administrator"
+# Names of groups. Pages show them translated.
+ANALYST, EDITOR, ADMINISTRATOR = (
+    gettext_noop("Analyst"),
+    gettext_noop("Editor"),
+    gettext_noop("Administrator"),
+)
 
 # {role: {app: its permissions for the app's tables}}
 ALL = ["view", "add", "change", "delete"]
@@ -111,10 +117,9 @@ def limit_body(
             and int(length) > settings.MAX_BODY
             and request.path_info.startswith(reverse("admin:index"))
         ):
-            text = (
-                f"Expected at most {settings.MAX_BODY // 2**20} MB. manage.py load_data takes larger files."
-            )
-            return HttpResponse(text, status=413, content_type="text/plain; charset=utf-8")
+            text = _("Expected at most %d MB. manage.py load_data takes larger files.")
+            most = settings.MAX_BODY // 2**20
+            return HttpResponse(text % most, status=413, content_type="text/plain; charset=utf-8")
         return get_response(request)
 
     return middleware

@@ -24,6 +24,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 from knox.models import AuthToken, get_digest_token, get_expiry
 from knox.settings import CONSTANTS
 
@@ -80,7 +81,7 @@ def record_account(instance: Any, created: bool, raw: bool, **kwargs: Any) -> No
 
 def password_state(password: str) -> str:
     """Returns what the trail records of a password."""
-    return "usable" if is_password_usable(password) else "unusable"
+    return gettext_noop("usable") if is_password_usable(password) else gettext_noop("unusable")
 
 
 def is_new_password(account: Any, stored: str | None, update_fields: Collection[str] | None) -> bool:

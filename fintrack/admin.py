@@ -18,6 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from knox.models import AuthToken
 
@@ -47,13 +48,24 @@ class AccountForm(MergingModelForm, UserChangeForm):
         return recorded.filter(fields__has_key="roles" if name == "groups" else name).first()
 
 
+class RoleField(forms.ModelMultipleChoiceField):
+    def label_from_instance(self, obj: Any) -> str:
+        return gettext(obj.name)
+
+
+class RoleFilter(admin.RelatedFieldListFilter):
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        choices: list[Any] = super().field_choices(field, request, model_admin)
+        return [(pk, gettext(name)) for pk, name in choices]
+
+
 @admin.register(User)
 class AccountAdmin(HistoryOfAccount, MergingAdmin, UserAdmin):
     """Accounts are deactivated, not deleted: the trail refers to them."""
 
     form = AccountForm
     list_display = ("username", "first_name", "last_name", "roles", "is_active", "last_login")
-    list_filter = ("groups", "is_active")
+    list_filter = (("groups", RoleFilter), "is_active")
     filter_horizontal = ()
     fieldsets = (
         (None, {"fields": ("username", "password")}),
@@ -86,6 +98,7 @@ class AccountAdmin(HistoryOfAccount, MergingAdmin, UserAdmin):
             kwargs["widget"] = forms.CheckboxSelectMultiple
             kwargs["help_text"] = _("An account without a role can't do anything.")
             kwargs["label"] = _("Role")
+            kwargs["form_class"] = RoleField
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -97,7 +110,7 @@ class AccountAdmin(HistoryOfAccount, MergingAdmin, UserAdmin):
 
     @admin.display(description=_("role"))
     def roles(self, account: User) -> str:
-        return ", ".join(group.name for group in account.groups.all())
+        return ", ".join(gettext(group.name) for group in account.groups.all())
 
 
 class TokenForm(forms.ModelForm):

@@ -20,7 +20,7 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.formats import number_format
+from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext_lazy as _
 
 from .models import IdempotencyKey
@@ -40,8 +40,9 @@ class Record(Protocol):
 def who_and_when(record: Record | None) -> str:
     """Returns the account (or address or command) and the time of a record, as text."""
     if record is None:
-        return str(_("Somebody"))
-    return f"{record.account or record.via} ({timezone.localtime(record.moment):%Y-%m-%d %H:%M})"
+        return str(_("somebody"))
+    moment = date_format(timezone.localtime(record.moment), "SHORT_DATETIME_FORMAT")
+    return f"{record.account or record.via} ({moment})"
 
 
 class MergingForm(forms.BaseForm):
@@ -80,7 +81,7 @@ class MergingForm(forms.BaseForm):
         if not field.has_changed(bound.initial, seen):
             return
         now = hidden.format_value(field.prepare_value(bound.initial))
-        change = _("%(who)s changed “%(label)s” from %(seen)s to %(now)s meanwhile.")
+        change = _("“%(label)s” was changed from %(seen)s to %(now)s meanwhile by %(who)s.")
         self.moved[name] = change % {
             "who": who_and_when(self.last_change(name)),
             "label": field.label,
@@ -111,7 +112,8 @@ def in_words(field: forms.Field, raw: Any) -> str:
         return str(_("empty"))
     if isinstance(value, Decimal):
         return number_format(value, force_grouping=True)
-    return ", ".join(map(str, value)) if isinstance(value, list | models.QuerySet) else str(value)
+    shown = getattr(field, "label_from_instance", str)  # of a choice among rows
+    return ", ".join(map(shown, value)) if isinstance(value, list | models.QuerySet) else shown(value)
 
 
 class MergingModelForm(MergingForm, forms.ModelForm):
@@ -141,9 +143,9 @@ class MergingModelForm(MergingForm, forms.ModelForm):
             is_elsewhere = type(self.instance)._base_manager.filter(pk=self.instance.pk).exists()
             if not self.cleaned_data.pop(DELETION_FIELD_NAME, False) or is_elsewhere:
                 who = who_and_when(self.last_change(self.parent_field()))
-                text = _("%(who)s deleted %(row)s meanwhile. Load the page again.")
+                text = _("Deleted meanwhile by %(who)s: %(row)s. Load the page again.")
                 if is_elsewhere:
-                    text = _("%(who)s moved %(row)s elsewhere meanwhile. Load the page again.")
+                    text = _("Moved elsewhere meanwhile by %(who)s: %(row)s. Load the page again.")
                 self.add_error(None, text % {"who": who, "row": self.row()})
 
     def parent_field(self) -> str:

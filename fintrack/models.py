@@ -4,15 +4,17 @@ import hashlib
 import json
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from axes.models import AccessAttempt, AccessFailureLog
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import models
 from django.db.models import OuterRef, Subquery, Sum
 from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from knox.models import AuthToken
 
@@ -76,6 +78,13 @@ class AccountChange(models.Model):
     PASSWORD_SET, PASSWORD_CHANGED, PASSWORD_REMOVED = "password set", "password changed", "password removed"
     TOKEN_MADE, TOKEN_REVOKED, TOKEN_EXPIRED = "token made", "token revoked", "token expired"
     UNLOCKED = "unlocked"
+    # Of the names in fields that are no fields of an account.
+    LABELS: ClassVar = {
+        "roles": _("role"),
+        "token": _("token"),
+        "what for": _("what for"),
+        "expires": _("expires"),
+    }
 
     moment = models.DateTimeField(_("when"), default=timezone.now, editable=False)
     account = models.ForeignKey(
@@ -118,9 +127,19 @@ class AccountChange(models.Model):
 
     def as_items(self) -> SafeString:
         """Returns an HTML list item for each field: its value before and after."""
+        account = {field.name: field.verbose_name for field in get_user_model()._meta.fields}
+        labels = account | self.LABELS
+
+        def text(name: str, value: Any) -> Any:
+            if value in (None, ""):
+                return "–"
+            if name in ("password", "roles"):  # words of our own, stored in English
+                return ", ".join(map(gettext, value.split(", ")))
+            return value
+
         pairs = (
-            (name, *("–" if value in (None, "") else value for value in pair))
-            for name, pair in self.fields.items()
+            (labels.get(name, name), text(name, before), text(name, after))
+            for name, (before, after) in self.fields.items()
         )
         return format_html_join("", "<li>{}: {} → {}</li>", pairs)
 
@@ -162,7 +181,7 @@ class Token(AuthToken):
         verbose_name_plural = _("tokens")
 
     def __str__(self) -> str:
-        return f"{self.token_key}… of {self.user}"
+        return _("%(token)s… of %(account)s") % {"token": self.token_key, "account": self.user}
 
 
 class TokenNote(models.Model):

@@ -81,13 +81,13 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "fintrack.logs.RequestLog",
     "django.middleware.security.SecurityMiddleware",
-    "fintrack.access.limit_body",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "fintrack.api.tags.GZip",  # random padding hides the length of a page (BREACH)
     "fintrack.access.Policy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "fintrack.access.limit_body",  # before any that reads the body
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

@@ -11,8 +11,7 @@ from django.contrib.auth.views import LoginView, PasswordChangeView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse_lazy
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.generic import FormView
 
 from .access import client_address
@@ -79,11 +78,15 @@ def keep_refusal(request: HttpRequest) -> None:
 
 def locked_out(request: HttpRequest, response: HttpResponse, credentials: dict[str, Any]) -> HttpResponse:
     """Returns the response that axes sends after too many wrong passwords for one name from one address."""
-    reason = _(
-        "The password for %(name)s was wrong %(times)s times from your network address. "
-        "For security, nobody can sign in with this name from this address now."
+    times = settings.AXES_FAILURE_LIMIT
+    reason = ngettext(
+        "The password for %(name)s was wrong %(times)d time from your network address. "
+        "For security, nobody can sign in with this name from this address now.",
+        "The password for %(name)s was wrong %(times)d times from your network address. "
+        "For security, nobody can sign in with this name from this address now.",
+        times,
     )
-    known = {"name": credentials["username"], "times": settings.AXES_FAILURE_LIMIT}
+    known = {"name": credentials["username"], "times": times}
     return too_many_attempts(request, reason % known, settings.AXES_COOLOFF_TIME.total_seconds())
 
 

@@ -83,7 +83,7 @@ class PlanAdmin(BookAdmin):
             else:
                 if again:
                     messages.warning(request, SENT_TWICE)
-                text = _("%(year)d: %(added)d plans added, %(changed)d changed, %(deleted)d deleted.")
+                text = _("Plans of %(year)d. Added: %(added)d, changed: %(changed)d, deleted: %(deleted)d.")
                 messages.success(request, text % {"year": year, **counts})
                 return HttpResponseRedirect(request.path)
         else:

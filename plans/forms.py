@@ -46,10 +46,10 @@ class YearForm(MergingForm, forms.Form):
         plans = self.plans_of(year) if data is None else self.plans_of(year).select_for_update()
         self.plans = {f"{p.category_id}-{p.period.month}": p for p in plans}
         names = Dictionary.objects.in_bulk(CATEGORIES)
-        self.categories = [names[category].name for category in CATEGORIES]
+        self.categories = [str(names[category]) for category in CATEGORIES]
         for category, month in product(CATEGORIES, range(1, 13)):
             plan = self.plans.get(f"{category}-{month}")
-            label = f"{names[category].name} {year}-{month:02}"
+            label = f"{names[category]} {year}-{month:02}"
             self.fields[f"{category}-{month}"] = AmountField(
                 least=ZERO,
                 required=False,

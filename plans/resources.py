@@ -74,7 +74,7 @@ class PlanResource(AnyPlanResource):
     category_id = Field(
         "category_id",
         "category_id",
-        Kind((Dictionary.ISSUANCE, "issuance"), (Dictionary.COLLECTION, "collection")),
+        Kind({Dictionary.ISSUANCE, Dictionary.COLLECTION}, _("3 (issuance) or 4 (collection)")),
     )
 
     key_column = "period"

@@ -26,7 +26,7 @@ class Params(ListingParams):
         label=_("Login or id"), required=False, max_length=150, help_text=_("part of a login, or an id")
     )
     order = forms.ChoiceField(
-        label=_("First"),
+        label=_("Show first"),
         required=False,
         choices=[
             ("outstanding", _("most outstanding")),

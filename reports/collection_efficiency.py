@@ -13,6 +13,7 @@ from typing import Any
 
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from credits.book.money import percent
 from credits.models import Dictionary, Movement
@@ -76,7 +77,7 @@ def page_context(rows: list[Row], check_date: date | None, today: date) -> dict[
     return {
         "until": until,
         **month_ends_beside(until),
-        "graces": [name_of(grace) for grace in GRACES],
+        "graces": GRACES,
         "lines": [
             (due[month], credits_ + due_by(until, 0, month), cells(of_month, payments, until, month))
             for month, of_month in percents.items()
@@ -87,12 +88,18 @@ def page_context(rows: list[Row], check_date: date | None, today: date) -> dict[
         "curves": [curve(name_of(grace), percents, payments, grace, until) for grace in IN_CHART],
         "sum_curves": [
             curve(_("due in the month"), body, credits_, 0, until),
-            *(
-                curve(_("paid by {grace}").format(grace=name_of(grace)), paid, payments, grace, until)
-                for grace in IN_CHART
-            ),
+            *(curve(paid_by(grace), paid, payments, grace, until) for grace in IN_CHART),
         ],
     }
+
+
+def paid_by(grace: int) -> str:
+    if not grace:
+        return str(_("paid by the due date"))
+    text = ngettext(
+        "paid by %(days)d day after the due date", "paid by %(days)d days after the due date", grace
+    )
+    return text % {"days": grace}
 
 
 def by_month(rows: list[Row], column: str) -> dict[str, Figures]:

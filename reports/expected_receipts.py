@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import gettext_noop
+from django.utils.translation import pgettext_lazy
 
 from credits.models import Movement
 
@@ -21,18 +21,21 @@ from .at_date import ParamsAtDate, date_of, month_ends_beside, open_credits
 from .report import Report, summed
 from .stretch import day_after, day_before
 
-OVERDUE, LATER = gettext_noop("overdue"), gettext_noop("later")
-WEEKS = [
-    gettext_noop("this week"),
-    gettext_noop("in 1 week"),
-    gettext_noop("in 2 weeks"),
-    gettext_noop("in 3 weeks"),
-    gettext_noop("in 4 weeks"),
-    gettext_noop("in 5 weeks"),
-    gettext_noop("in 6 weeks"),
-    gettext_noop("in 7 weeks"),
-    gettext_noop("in 8 weeks"),
-]
+# {name of a period: its label}
+LABELS = {
+    "overdue": pgettext_lazy("period", "overdue"),
+    "this week": _("this week"),
+    "in 1 week": _("in 1 week"),
+    "in 2 weeks": _("in 2 weeks"),
+    "in 3 weeks": _("in 3 weeks"),
+    "in 4 weeks": _("in 4 weeks"),
+    "in 5 weeks": _("in 5 weeks"),
+    "in 6 weeks": _("in 6 weeks"),
+    "in 7 weeks": _("in 7 weeks"),
+    "in 8 weeks": _("in 8 weeks"),
+    "later": _("later"),
+}
+OVERDUE, *WEEKS, LATER = LABELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def totals(rows: list[Row]) -> list[dict[str, Any]]:
 
 
 def page_context(rows: list[Row], check_date: date | None, today: date) -> dict[str, Any]:
-    """Returns the date, the month ends beside it, and each row with the list of its credits."""
+    """Returns the date, the month ends beside it, and each row with its label and the list of its credits."""
     day = date_of(check_date, today)
     if day is None:
         return {}
@@ -91,7 +94,7 @@ def page_context(rows: list[Row], check_date: date | None, today: date) -> dict[
         "until": day,
         "is_asked": bool(check_date),
         **month_ends_beside(day),
-        "periods": [(row, open_credits(day, row.since, row.until)) for row in rows],
+        "periods": [(row, LABELS[row.period], open_credits(day, row.since, row.until)) for row in rows],
         "every": open_credits(day),
     }
 

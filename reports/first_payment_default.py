@@ -92,7 +92,7 @@ def page_context(rows: list[Row], check_date: date | None, today: date) -> dict[
     return {
         "until": until,
         **month_ends_beside(until),
-        "graces": [name_of(grace) for grace in GRACES],
+        "graces": GRACES,
         "histories": HISTORIES,
         "lines": lines,
         "total": parts(rows, until),

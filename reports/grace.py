@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from credits.book.days import days_before
 
@@ -19,7 +20,10 @@ Figures = dict[int, Decimal | None]  # by grace
 
 
 def name_of(grace: int) -> str:
-    return _("+{days} days").format(days=grace) if grace else _("due date")
+    if not grace:
+        return _("by the due date")
+    text = ngettext("%(days)d day after the due date", "%(days)d days after the due date", grace)
+    return text % {"days": grace}
 
 
 def last_day(month: str) -> date:

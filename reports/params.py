@@ -107,7 +107,7 @@ class ReportParams(ParamsForm):
         required=False,
         choices=[(name, name) for name in (CSV, XLSX)],
         widget=forms.HiddenInput,
-        help_text=f"{CSV} or {XLSX}",
+        help_text=_("csv or xlsx"),
     )
 
     # These are for pages. Periods are such as month-1.

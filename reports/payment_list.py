@@ -22,7 +22,7 @@ class Params(ListingParams):
     paid_from = DayField(label=_("Paid from"), required=False)
     paid_to = DayField(label=_("Paid to"), required=False)
     kind = forms.ChoiceField(
-        label=_("For"),
+        label=_("Purpose"),
         required=False,
         choices=[("", _("any")), *TYPES.items()],
         help_text=_("1 (body) or 2 (interest)"),

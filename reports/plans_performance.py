@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from credits.book.days import month_number
 from credits.book.money import percent
-from credits.models import Dictionary
+from credits.models import Dictionary, name_for_people
 from credits.totals import DailyTotal, Total
 from plans.models import Plan
 
@@ -105,7 +105,7 @@ def chart(rows: list[Row], check_date: date, issuance: str) -> dict[str, Any]:
         "months": months,
         "curves": [
             Curve(
-                category,
+                name_for_people(category),
                 [row.performance_percent if row else None for row in of_months],
                 [behind([row], check_date, issuance) if row else "" for row in of_months],
             )

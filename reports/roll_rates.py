@@ -206,11 +206,11 @@ report = Report(
     title=_("Roll rates"),
     question=_("Where do the credits of each ageing bucket move in a month?"),
     formula=_(
-        "Only credits open at the end of the month before count. From is their bucket then, to is their "
-        "bucket at the end of the month; closed are those returned in the month. Percent is the principal of "
-        "those that moved from the one to the other / that of all credits of the first, both as it was "
-        "outstanding at the end of the month before. The average adds up the principal of its months before "
-        "it divides, so that months with more principal weigh more."
+        "Only credits open at the end of the month before count. “From bucket” is their bucket then; “to "
+        "bucket” is their bucket at the end of the month, or closed if they were returned in the month. "
+        "Percent is the principal of those that moved from the one to the other / that of all credits of the "
+        "first, both as it was outstanding at the end of the month before. The average adds up the principal "
+        "of its months before it divides, so that months with more principal weigh more."
     ),
     params=Params,
     row=Row,

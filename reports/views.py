@@ -19,6 +19,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
 from django.views.generic import View
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -155,7 +156,7 @@ def strict(form: type[ReportParams], data: Any) -> ReportParams:
     made.strict = True
     kinds = [JSON, *DOWNLOADS]
     made.fields["format"] = forms.ChoiceField(
-        choices=[(kind, kind) for kind in kinds], help_text="json, csv or xlsx"
+        choices=[(kind, kind) for kind in kinds], help_text=_("json, csv or xlsx")
     )
     return made
 

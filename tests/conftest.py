@@ -11,6 +11,7 @@ from django.core.cache import cache
 from django.db import connection
 from django.db.backends.signals import connection_created
 from django.test import override_settings
+from django.utils import translation
 from rest_framework.test import APIClient
 
 from credits.book.summaries import Summary, differences
@@ -104,6 +105,13 @@ def plain_settings(settings) -> None:
 @pytest.fixture(autouse=True)
 def empty_cache() -> None:
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    """Each test begins in English: the language of a thread's last request stays active."""
+    with translation.override("en"):
+        yield
 
 
 @pytest.fixture

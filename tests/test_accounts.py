@@ -355,8 +355,8 @@ def test_account_with_records_in_the_trail_cannot_be_deleted():
 def test_history_of_an_account_shows_its_records_in_the_trail(administrator):
     olena, other = builders.account(EDITOR, first_name="Olena"), builders.account(ANALYST)
     shown = words(administrator.get(f"/admin/auth/user/{olena.pk}/history/", follow=True))
-    assert "first_name: – → Olena" in shown
-    assert "roles: – → Editor" in shown
+    assert "first name: – → Olena" in shown
+    assert "role: – → Editor" in shown
     assert f"username: – → {other.username}" not in shown
     make_token(olena, timedelta(days=1), "the warehouse")
     there = administrator.get(f"{TOKENS}{AuthToken.objects.get().pk}/history/")["Location"]
@@ -384,7 +384,7 @@ def test_two_administrators_do_not_overwrite_each_other(administrator):
     second |= {"email": "o@example.com"}
     assert administrator.post(address, first).status_code == 302
     shown = words(administrator.post(address, second, follow=True))
-    assert re.search(rf"{by} \([-0-9 :]+\) changed “Role” from Editor to Analyst meanwhile\.", shown)
+    assert re.search(rf"“Role” was changed from Editor to Analyst meanwhile by {by} \([-0-9 :]+\)\.", shown)
     assert (olena.groups.get(), User.objects.get(pk=olena.pk).email) == (role(ANALYST), "o@example.com")
     second |= {"groups": [], "email": "o@example.com"}
     refused = administrator.post(address, second | {"once": "another"})

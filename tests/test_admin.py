@@ -88,7 +88,7 @@ def test_list_counts_and_adds_up_at_most_so_many_rows(editor, monkeypatch):
     monkeypatch.setattr(book_admin, "COUNTED", 2)
     book(3)
     shown = words(editor.get("/admin/credits/payment/"))
-    assert "more than 2 payments" in shown
+    assert "Payments: more than 2" in shown
     assert "Total of all pages" not in shown
 
 
@@ -339,7 +339,7 @@ def test_import_is_previewed_then_stored_and_recorded(editor):
     assert (Payment.objects.count(), Load.objects.count(), Change.objects.count()) == (2, 0, start)
 
     done = confirm(editor, "credits/payment", response)
-    assert "Imported пл.csv: 1 new, 1 changed, 1 unchanged." in words(done)
+    assert "Imported пл.csv. New rows: 1, changed: 1, unchanged: 1." in words(done)
     assert sorted(Payment.objects.values_list("sum", flat=True)) == [
         Decimal("1.50"),
         Decimal("2.00"),
@@ -359,7 +359,7 @@ def test_import_is_previewed_then_stored_and_recorded(editor):
     assert load.changes.get().fields == {"sum": ["1.00", "1.50"]}
     assert Upload.objects.count() == 0
     history = words(editor.get("/admin/credits/payment/99/history/"))
-    assert "пл.csv added with 1 rows of one file" in history
+    assert "пл.csv added with 1 row of one file" in history
     assert "sum: 1.00 → 1.50" in words(editor.get(f"/admin/credits/payment/{known.pk}/history/"))
 
 
@@ -557,7 +557,7 @@ def test_year_form_shows_the_year_before_and_saves_all_plans(editor):
     done = editor.post(
         "/admin/plans/plan/year/2021/", sent | {"3-1": "", "3-2": "250.5", "4-12": "0"}, follow=True
     )
-    assert "2021: 1 plans added, 1 changed, 1 deleted." in words(done)
+    assert "Plans of 2021. Added: 1, changed: 1, deleted: 1." in words(done)
     assert [
         (f"{p.period}", p.category_id, p.sum)
         for p in Plan.objects.between(date(2021, 1, 1), date(2021, 12, 1)).in_order()
@@ -576,7 +576,7 @@ def test_plan_changed_by_somebody_else_meanwhile_is_not_overwritten(editor):
     sent = cells(editor.get("/admin/plans/plan/year/2021/"))
     Plan.objects.update(sum=300)
     response = editor.post("/admin/plans/plan/year/2021/", sent | {"3-1": "200"})
-    assert "changed “видача 2021-01” from 100.00 to 300.00 meanwhile. Load the page again." in words(response)
+    assert "“issuance 2021-01” was changed from 100.00 to 300.00 meanwhile by " in words(response)
     editor.post("/admin/plans/plan/year/2021/", sent | {"4-1": "1"})
     plan.refresh_from_db()
     other.refresh_from_db()

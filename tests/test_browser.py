@@ -235,7 +235,7 @@ def test_links_lead_from_the_overview_to_the_borrower(book, walked):
             "Total 1 1 500.50 1 500.50 3 000.00 50.02 % 2 1 249.75 1 249.75 2 000.00 62.49 %",
         )
         visitor.click("1 249.75", within="thead")
-        visitor.look("Payments", "2 found, 1 249.75 UAH in all.", "відсотки 15.25", "тіло 1 234.50")
+        visitor.look("Payments", "2 found, 1 249.75 UAH in all.", "interest 15.25", "body 1 234.50")
         visitor.follow(visitor.page.locator(f"tbody a[href$='/{book['anna'].pk}/']").first)
         visitor.look("anna", "1 500.50 1 234.50 266.00 20.00 15.25 4.75")
 
@@ -254,13 +254,13 @@ def test_plans_page_steps_from_month_end_to_month_end(book, walked):
         # 1 499.50 in ten days; 2 250.75 a month at this rate.
         visitor.look(
             "Plans performance at 2021-06-20",
-            "видача 3 000.00 1 500.50 50.02 % 149.95 10 2 000.00 75.03 % 2 250.75 – – – –",
-            "збір 2 000.00 1 249.75 62.49 % 75.03 10 1 333.33 93.73 % 1 874.63 – – – –",
-            "2021-05 видача 1 000.00 1 050.00 105.00 %",
-            "Total видача 5 000.00 3 350.50 67.01 %",
+            "issuance 3 000.00 1 500.50 50.02 % 149.95 10 2 000.00 75.03 % 2 250.75 – – – –",
+            "collection 2 000.00 1 249.75 62.49 % 75.03 10 1 333.33 93.73 % 1 874.63 – – – –",
+            "2021-05 issuance 1 000.00 1 050.00 105.00 %",
+            "Total issuance 5 000.00 3 350.50 67.01 %",
         )
         visitor.click("← 2021-05-31")
-        visitor.look("Plans performance at 2021-05-31", "видача 1 000.00 1 050.00 105.00 %")
+        visitor.look("Plans performance at 2021-05-31", "issuance 1 000.00 1 050.00 105.00 %")
         visitor.click("2021-06-30 →")
         visitor.click("2021-07-31 →")
         visitor.look("Plans performance at 2021-07-31", "There is no plan for July 2021.")

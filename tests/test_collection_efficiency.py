@@ -200,16 +200,16 @@ def test_curves_leave_out_months_that_are_not_whole(book, analyst):
     assert context["months"] == ["2021-06", "2021-07"]
     curves = {curve.name: curve.values for curve in context["curves"]}
     assert curves == {
-        "due date": [Decimal("7.33"), None],
-        "+30 days": [Decimal("33.33"), None],
-        "+90 days": [None, None],
+        "by the due date": [Decimal("7.33"), None],
+        "30 days after the due date": [Decimal("33.33"), None],
+        "90 days after the due date": [None, None],
     }
     sums = {curve.name: curve.values for curve in context["sum_curves"]}
     assert sums == {
         "due in the month": [1500, None],
-        "paid by due date": [110, None],
-        "paid by +30 days": [500, None],
-        "paid by +90 days": [None, None],
+        "paid by the due date": [110, None],
+        "paid by 30 days after the due date": [500, None],
+        "paid by 90 days after the due date": [None, None],
     }
 
 

@@ -60,7 +60,7 @@ def test_all_rows_of_a_filtered_list_are_shown_then_deleted_and_recorded(adminis
 
     done = confirm(administrator, asked)
     assert done.url == JUNE
-    assert said(done) == ["3 payments deleted."]
+    assert said(done) == ["Rows deleted: 3 (payments)."]
     assert list(Payment.objects.all()) == payments[3:]
     assert DataStamp.objects.get().value != stamp
     records = Change.objects.filter(table="credits.payment", action=Change.DELETED)
@@ -70,7 +70,7 @@ def test_all_rows_of_a_filtered_list_are_shown_then_deleted_and_recorded(adminis
 
 def test_only_selected_rows_are_deleted(administrator, payments):
     assert said(confirm(administrator, ask(administrator, PAYMENTS, payments[0], payments[3]))) == [
-        "2 payments deleted."
+        "Rows deleted: 2 (payments)."
     ]
     assert list(Payment.objects.all()) == payments[1:3]
 
@@ -97,7 +97,7 @@ def test_rows_changed_since_they_were_shown_are_shown_again(
     again = confirm(administrator, asked)
     assert "Nothing was deleted: the rows or their values have changed" in again.content.decode()
     assert Payment.objects.count() == left
-    assert said(confirm(administrator, again)) == [f"{left - 1} payments deleted."]
+    assert said(confirm(administrator, again)) == [f"Rows deleted: {left - 1} (payments)."]
 
 
 def test_too_many_rows_are_refused_without_a_confirmation_page(
@@ -107,9 +107,10 @@ def test_too_many_rows_are_refused_without_a_confirmation_page(
     with django_assert_max_num_queries(20):
         response = ask(administrator, PAYMENTS)
     assert said(response) == [
-        "Found 4 payments; at most 3 are deleted at once. Filter the list, or select some of its rows."
+        "Rows found: 4 (payments). At most 3 are deleted at once. "
+        "Filter the list, or select some of its rows."
     ]
-    assert said(confirm(administrator, ask(administrator, JUNE))) == ["3 payments deleted."]
+    assert said(confirm(administrator, ask(administrator, JUNE))) == ["Rows deleted: 3 (payments)."]
 
 
 def test_twenty_of_many_rows_are_shown(administrator, payments):
@@ -124,11 +125,11 @@ def test_twenty_of_many_rows_are_shown(administrator, payments):
 def test_rows_that_others_refer_to_are_kept_with_a_reason(administrator, payments):
     free = builders.credit("2021-06-01")
     page = ask(administrator, "/admin/credits/credit/", payments[0].credit, free).content.decode()
-    assert "One of them has payments and can't be deleted" in page
+    assert "Rows that can't be deleted: 1. Rows refer to them: payments." in page
     assert f'/admin/credits/credit/{payments[0].credit_id}/change/"' in page
     assert 'name="digest"' not in page
     assert said(confirm(administrator, ask(administrator, "/admin/credits/credit/", free))) == [
-        "1 credit deleted."
+        "Rows deleted: 1 (credits)."
     ]
 
 
@@ -138,7 +139,7 @@ def test_row_referred_to_since_it_was_shown_is_kept(administrator):
     builders.payment(other, "2021-06-02", 1)
     page = confirm(administrator, asked).content.decode()
     assert "Nothing was deleted: other rows refer to these rows now." in page
-    assert "One of them has payments" in page
+    assert "Rows refer to them: payments" in page
     assert Credit.objects.count() == 2
 
 

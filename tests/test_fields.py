@@ -173,7 +173,7 @@ def offered(page: str, name: str) -> list[str]:
 
 def test_selects_offer_only_the_two_valid_kinds(editor):
     credit = builders.credit("2021-06-01")
-    of_payment, of_plan = ["---------", "тіло", "відсотки"], ["---------", "видача", "збір"]
+    of_payment, of_plan = ["---------", "body", "interest"], ["---------", "issuance", "collection"]
     assert offered(html(editor, "/admin/credits/payment/add/"), "type") == of_payment
     assert offered(html(editor, page_of(credit)), "payments-0-type") == of_payment
     assert offered(html(editor, "/admin/plans/plan/add/"), "category") == of_plan
@@ -204,7 +204,10 @@ def test_selects_of_many_rows_share_one_query(editor):
 
 @pytest.mark.parametrize(
     ("table", "parameter", "names"),
-    [("credits/payment", "type", ["тіло", "відсотки"]), ("plans/plan", "category", ["видача", "збір"])],
+    [
+        ("credits/payment", "type", ["body", "interest"]),
+        ("plans/plan", "category", ["issuance", "collection"]),
+    ],
 )
 def test_filters_offer_only_the_two_kinds_of_the_rows(editor, table, parameter, names):
     builders.payment(builders.credit("2021-06-01"), "2021-06-05", 1)
@@ -236,7 +239,7 @@ def test_history_formats_amounts_and_times_as_lists_do(editor, time_machine):
     for address in (f"/admin/credits/credit/{credit.pk}/history/", "/admin/credits/change/"):
         page = html(editor, address)
         assert "<li>body: 1\u00a0234.50 → 12\u00a0000.00</li>" in page
-        assert "<li>issuance_date: – → 2021-06-01</li>" in page
+        assert "<li>issued: – → 2021-06-01</li>" in page
         assert ">2026-03-02 12:00</a>" in page
 
 

@@ -243,7 +243,11 @@ def test_curves_are_by_grace_and_by_history(book, analyst):
     def curves(name):
         return {curve.name: curve.values for curve in context[name]}
 
-    assert curves("curves") == {"due date": [100, 75], "+30 days": [50, 25], "+90 days": [0, None]}
+    assert curves("curves") == {
+        "by the due date": [100, 75],
+        "30 days after the due date": [50, 25],
+        "90 days after the due date": [0, None],
+    }
     assert curves("history_curves") == {
         "new": [50, Decimal("16.67")],
         "returning": [None, 0],

@@ -1,15 +1,26 @@
 """The language of pages: chosen by the browser, the switch and the account."""
 
 import re
+from io import BytesIO
 
 import pytest
 from django.urls import reverse
+from django.utils import translation
+from django.utils.functional import Promise
 from django.utils.html import strip_tags
 
+from credits.api import PaymentFilter
+from credits.book.admin import UploadForm
+from credits.book.cells import Amount, Day, Text
+from credits.book.loading import preview_file
+from credits.book.money import ZERO
 from credits.models import Dictionary
+from credits.resources import PaymentResource
 from fintrack.access import ANALYST
+from fintrack.api.lists import PageForm
+from fintrack.api.problems import TooLarge
 from fintrack.models import AccountLanguage
-from reports import urls
+from reports import expected_receipts, payment_list, urls
 
 from . import builders
 from .test_access import ROUTES
@@ -161,3 +172,92 @@ def test_the_schema_is_in_english_for_all_readers(analyst):
     )
     assert english == ukrainian
     assert b"a year from 1900 to 2999" in english
+
+
+@pytest.mark.parametrize(
+    ("made", "english", "ukrainian"),
+    [
+        (Day.expected, "a date, dd.mm.yyyy", "дата"),
+        (PaymentResource.fields["type_id"].widget.expected, "1 (body) or 2 (interest)", "1 (тіло)"),
+        (payment_list.Params.base_fields["kind"].help_text, "1 (body) or 2 (interest)", "1 (тіло)"),
+        (expected_receipts.LABELS["in 2 weeks"], "in 2 weeks", "через 2 тижні"),
+    ],
+)
+def test_a_text_made_at_import_is_in_the_language_of_its_reader(made, english, ukrainian):
+    assert str(made).startswith(english)
+    with translation.override("uk"):
+        assert str(made).startswith(ukrainian)
+
+
+@pytest.mark.parametrize(
+    ("made", "english"),
+    [
+        (Text(150).expected, "1 to 150 characters in UTF-8 or the chosen encoding"),
+        (Amount(ZERO).expected, "an amount of 0.00 or more, at most 12 digits and 2 decimals"),
+        (PageForm.base_fields["page_size"].help_text, "a whole number from 1 to 1000"),
+        (PaymentFilter.base_filters["ordering"].extra["help_text"], "one of: id, -id, payment_date"),
+        (TooLarge.default_detail, "The request is larger than 2097152 bytes."),
+        (UploadForm.base_fields["import_file"].help_text, "CSV or XLSX, at most 10 MB and 60000 rows."),
+    ],
+)
+def test_a_text_with_a_number_made_at_import_is_translated_only_when_it_is_shown(made, english):
+    assert isinstance(made, Promise)
+    assert str(made).startswith(english)
+
+
+def test_the_faults_of_a_file_are_in_the_language_of_its_reader():
+    file = b"id,credit_id,payment_date,type_id,sum\n1,2,2021-06-01,3,5\n"
+    found = {}
+    for language in ("en", "uk"):
+        with translation.override(language):
+            found[language] = preview_file(PaymentResource(), BytesIO(file), "").faults.listed
+    assert "1 (body) or 2 (interest)" in {fault.expected for fault in found["en"]}
+    assert "1 (тіло) або 2 (відсотки)" in {fault.expected for fault in found["uk"]}
+
+
+# Names of dictionary entries
+
+
+@pytest.mark.parametrize(
+    ("pk", "english"), [(1, "body"), (2, "interest"), (3, "issuance"), (4, "collection")]
+)
+def test_an_original_name_of_the_dictionary_is_english_in_english(pk, english):
+    assert str(Dictionary.objects.get(pk=pk)) == english
+
+
+@pytest.mark.parametrize("pk", [1, 2])
+def test_an_original_name_of_the_dictionary_is_ukrainian_in_ukrainian(pk):
+    entry = Dictionary.objects.get(pk=pk)
+    with translation.override("uk"):
+        assert str(entry) == entry.name
+
+
+def test_a_name_that_staff_have_chosen_is_the_same_in_every_language():
+    entry = Dictionary(pk=1, name="Principal")
+    for language in ("en", "uk"):
+        with translation.override(language):
+            assert str(entry) == "Principal"
+
+
+@pytest.mark.parametrize(("language", "shown"), [("en", "body"), ("uk", "тіло")])
+@pytest.mark.parametrize(
+    "address", ["/reports/payments/", "/admin/credits/payment/", "/reports/borrowers/7/"]
+)
+def test_pages_and_the_admin_show_what_a_payment_is_for_in_their_language(editor, address, language, shown):
+    builders.payment(builders.credit("2021-06-01", borrower=builders.borrower(pk=7)), "2021-06-02", 5)
+    page = editor.get(address, headers={"Accept-Language": language}).text
+    assert re.search(rf"<td[^>]*>{shown}</td>", page)
+
+
+@pytest.mark.parametrize("language", ["en", "uk"])
+def test_the_api_and_csv_keep_the_stored_names(analyst, language):
+    builders.payment(builders.credit("2021-06-01"), "2021-06-02", 5)
+    builders.plan("2021-06", Dictionary.ISSUANCE, 1)
+    headers = {"Accept-Language": language}
+    rows = b"".join(analyst.get("/reports/payments/?format=csv", headers=headers).streaming_content).decode()
+    assert ",тіло," in rows
+    for kind in ("json", "csv"):
+        address = f"/api/v1/plans_performance?check_date=2021-06-15&format={kind}"
+        response = analyst.get(address, headers=headers)
+        text = b"".join(response).decode()
+        assert "видача" in text

@@ -176,7 +176,7 @@ def test_import_shows_a_new_preview_if_the_book_has_changed(editor, administrato
         "credits/payment",
         preview(administrator, "credits/payment", lines.replace("5\n", "6\n")),
     )
-    assert "Imported file.csv: 1 new" in words(done)
+    assert "Imported file.csv. New rows: 1," in words(done)
 
     second = send(editor, "credits/payment", first)
     assert CHANGED in words(second)
@@ -189,7 +189,7 @@ def test_import_shows_a_new_preview_if_the_book_has_changed(editor, administrato
     assert "7.00 → 5.00" in words(third)
     assert "sum: 6.00 → 7.00" in words(third)  # who changed what
     done = send(editor, "credits/payment", third)
-    assert "Imported file.csv: 0 new, 1 changed, 0 unchanged." in words(done)
+    assert "Imported file.csv. New rows: 0, changed: 1, unchanged: 0." in words(done)
     assert (Payment.objects.get().sum, Upload.objects.count()) == (5, 0)
 
 
@@ -269,7 +269,7 @@ def test_import_locks_only_rows_that_it_changes(client_as, elsewhere):
     with before_query("INSERT INTO `credits_payment`", lambda: elsewhere(change).result(20)) as met:
         done = send(editor, "credits/payment", response)
     assert met
-    assert "Imported file.csv: 0 new, 1 changed, 1 unchanged." in words(done)
+    assert "Imported file.csv. New rows: 0, changed: 1, unchanged: 1." in words(done)
     assert dict(Payment.objects.values_list("pk", "sum")) == {1: 2, 2: 9}
 
 
@@ -295,7 +295,7 @@ def test_credit_of_an_unchanged_payment_can_be_changed_meanwhile(client_as, else
 def test_import_confirmed_twice_stores_once(editor):
     credit = builders.credit("2021-06-01")
     response = preview(editor, "credits/payment", HEADER + line("", credit, 2))
-    assert "Imported file.csv: 1 new" in words(send(editor, "credits/payment", response))
+    assert "Imported file.csv. New rows: 1," in words(send(editor, "credits/payment", response))
     again = words(send(editor, "credits/payment", response))
     assert "Nothing was stored: this upload was already imported or cancelled, or it has expired." in again
     assert Payment.objects.count() == 1
@@ -315,7 +315,7 @@ def test_import_confirmed_twice_at_once_stores_once(client_as, committed):
 
     with ThreadPoolExecutor(2) as pool:
         said = list(pool.map(press, range(2)))
-    assert sorted("Imported file.csv: 1 new" in text for text in said) == [False, True]
+    assert sorted("Imported file.csv. New rows: 1," in text for text in said) == [False, True]
     assert (Payment.objects.count(), Load.objects.count()) == (1, 1)
 
 
@@ -356,7 +356,7 @@ def test_database_assigns_ids_to_rows_without_one(editor):
     response = preview(editor, "credits/payment", HEADER + "".join(lines))
     assert counts(response) == "3 new, 1 changed, 0 unchanged"
     assert "2 rows have no id: the database will give them one." in words(response)
-    assert "Imported file.csv: 3 new, 1 changed" in words(send(editor, "credits/payment", response))
+    assert "Imported file.csv. New rows: 3, changed: 1," in words(send(editor, "credits/payment", response))
     sums = dict(Payment.objects.order_by("pk").values_list("pk", "sum"))
     assert list(sums.values()) == [4, 3, 2, 2]
     assert list(sums)[:2] == [known.pk, free]
@@ -370,7 +370,7 @@ def test_rows_without_an_id_never_take_ids_of_later_rows(editor, monkeypatch):
     first = builders.payment(credit, "2021-06-05", 1).pk + 1
     lines = [line("", credit, 2)] * 5 + [line(first + number, credit, 3) for number in range(3)]
     response = preview(editor, "credits/payment", HEADER + "".join(lines))
-    assert "Imported file.csv: 8 new, 0 changed, 0 unchanged." in words(
+    assert "Imported file.csv. New rows: 8, changed: 0, unchanged: 0." in words(
         send(editor, "credits/payment", response)
     )
     assert list(Payment.objects.order_by("pk").values_list("sum", flat=True)) == [1, 3, 3, 3, 2, 2, 2, 2, 2]
@@ -417,7 +417,7 @@ def test_file_without_ids_previewed_twice_needs_a_second_confirmation(editor, ad
     assert CHANGED in words(response)
     assert "A file with the same content was imported before" in words(response)
     assert Payment.objects.count() == 1
-    assert "Imported file.csv: 1 new" in words(send(administrator, "credits/payment", response))
+    assert "Imported file.csv. New rows: 1," in words(send(administrator, "credits/payment", response))
     assert Payment.objects.count() == 2
 
 
@@ -460,7 +460,7 @@ def test_doubtful_values_are_shown_and_stored(editor):
     ]
     assert "Doubtful: 2" in words(response)
     assert "3 payment_date 2202-06-05 2202-06-05 is still to come." in words(response)
-    assert "Imported file.csv: 3 new" in words(send(editor, "credits/payment", response))
+    assert "Imported file.csv. New rows: 3," in words(send(editor, "credits/payment", response))
 
 
 @time_machine.travel("2021-07-01")

@@ -84,7 +84,7 @@ def test_changes_by_others_are_kept_and_reported(editor, anna, credit):
     change(anna, payment, sum="77.77")
     response = editor.post(change_page(credit), form | {"percent": "60"})
     assert told(response)[0] == (
-        f"payment {payment.pk}: anna ({NOON}) changed “Sum” from 511.00 to 77.77 meanwhile."
+        f"payment {payment.pk}: “Sum” was changed from 511.00 to 77.77 meanwhile by anna ({NOON})."
     )
     credit.refresh_from_db()
     assert (credit.percent, sums(credit)) == (60, [Decimal("77.77"), 9])
@@ -99,7 +99,7 @@ def test_a_field_changed_by_both_is_an_error_with_who_when_and_what(editor, anna
     change(anna, credit, percent="55", body="1200")
     response = editor.post(change_page(credit), form | {"percent": "60", "return_date": "2021-07-01"})
     assert errors(response) == [
-        f"anna ({NOON}) changed “Interest” from 50.00 to 55.00 meanwhile. Load the page again."
+        f"“Interest” was changed from 50.00 to 55.00 meanwhile by anna ({NOON}). Load the page again."
     ]
     credit.refresh_from_db()
     assert (credit.percent, credit.body, credit.return_date) == (55, 1200, date(2021, 6, 15))
@@ -114,7 +114,7 @@ def test_a_payment_changed_by_both_is_an_error_in_its_row(editor, anna, credit):
     response = editor.post(change_page(credit), form | {"payments-1-type": "", "percent": "60"})
     assert errors(response) == [
         "This field is required.",
-        f"anna ({NOON}) changed “Type” from тіло to відсотки meanwhile. Load the page again.",
+        f"“Type” was changed from body to interest meanwhile by anna ({NOON}). Load the page again.",
     ]
     credit.refresh_from_db()
     assert credit.percent == 50
@@ -126,7 +126,8 @@ def test_a_borrower_changed_by_both_is_an_error(editor, anna, credit):
     change(anna, credit, borrower=theirs.pk)
     response = editor.post(change_page(credit), form | {"borrower": mine.pk})
     assert errors(response) == [
-        f"anna ({NOON}) changed “Borrower” from {before.login} to theirs meanwhile. Load the page again."
+        f"“Borrower” was changed from {before.login} to theirs meanwhile by anna ({NOON}). "
+        "Load the page again."
     ]
 
 
@@ -156,7 +157,7 @@ def test_a_change_without_an_account_names_its_command(editor, credit):
         errors(editor.post(change_page(credit), form | {"percent": "60"})),
         Change.objects.first().via,
     )
-    assert error.startswith(f"{via} (20")
+    assert f" meanwhile by {via} (20" in error
 
 
 @pytest.mark.parametrize("amount", ["511", "511,00", "0511.0"])
@@ -192,7 +193,9 @@ def test_a_payment_deleted_meanwhile_is_an_error_that_names_who(editor, anna, cr
     form = opened(editor, change_page(credit))
     anna.post(change_page(payment).replace("change", "delete"), {"post": "yes"})
     response = editor.post(change_page(credit), form | {"percent": "60"})
-    assert errors(response) == [f"anna ({NOON}) deleted payment {payment.pk} meanwhile. Load the page again."]
+    assert errors(response) == [
+        f"Deleted meanwhile by anna ({NOON}): payment {payment.pk}. Load the page again."
+    ]
     again = sent_back(response.content.decode())
     assert (again["payments-0-sum"], again["payments-1-sum"]) == ("511.00", "9.00")
     credit.refresh_from_db()
@@ -205,7 +208,7 @@ def test_a_payment_moved_to_another_credit_meanwhile_is_an_error(editor, anna, c
     change(anna, payment, credit=other.pk)
     response = editor.post(change_page(credit), form | {"payments-0-sum": "5"})
     assert errors(response) == [
-        f"anna ({NOON}) moved payment {payment.pk} elsewhere meanwhile. Load the page again."
+        f"Moved elsewhere meanwhile by anna ({NOON}): payment {payment.pk}. Load the page again."
     ]
     assert (sums(credit), sums(other)) == ([9], [511])
 
@@ -216,7 +219,7 @@ def test_a_payment_moved_meanwhile_is_not_reported_as_deleted(anna, administrato
     change(anna, payment, credit=other.pk)
     response = administrator.post(change_page(credit), form | {"payments-0-DELETE": "on"})
     assert errors(response) == [
-        f"anna ({NOON}) moved payment {payment.pk} elsewhere meanwhile. Load the page again."
+        f"Moved elsewhere meanwhile by anna ({NOON}): payment {payment.pk}. Load the page again."
     ]
     assert (sums(credit), sums(other)) == ([9], [511])
 
@@ -236,7 +239,8 @@ def test_a_payment_changed_meanwhile_is_not_deleted(anna, administrator, credit)
     change(anna, credit.payments.first(), sum="77.77")
     response = administrator.post(change_page(credit), form | {"payments-0-DELETE": "on"})
     assert errors(response) == [
-        f"anna ({NOON}) changed “Sum” from 511.00 to 77.77 meanwhile. Load the page again before you delete."
+        f"“Sum” was changed from 511.00 to 77.77 meanwhile by anna ({NOON}). "
+        "Load the page again before you delete."
     ]
     assert sums(credit) == [Decimal("77.77"), 9]
 
@@ -282,7 +286,7 @@ def test_a_row_changed_before_its_deletion_is_confirmed_is_kept(anna, administra
     refused = administrator.post(address, form)
     assert (refused.url, told(refused)) == (
         address,
-        [f"anna ({NOON}) changed this meanwhile (sum 511.00 → 77.77). Check it before you delete it."],
+        [f"Changed meanwhile by anna ({NOON}): sum 511.00 → 77.77. Check the row before you delete it."],
     )
     assert administrator.post(address, opened(administrator, address)).status_code == 302
     assert sums(credit) == [9]
@@ -301,9 +305,7 @@ def test_an_account_keeps_a_role_given_meanwhile(anna, administrator):
     account.refresh_from_db()
     assert (account.last_name, account.groups.get().name) == ("Bondar", EDITOR)
     refused = errors(administrator.post(change_page(account), form | {"first_name": "Borys"}))
-    assert [text.split(" changed ")[1] for text in refused] == [
-        "“First name” from empty to B. meanwhile. Load the page again."
-    ]
+    assert [text.split(" meanwhile ")[0] for text in refused] == ["“First name” was changed from empty to B."]
 
 
 def test_an_account_deactivated_meanwhile_stays_deactivated(anna, administrator):
@@ -333,11 +335,11 @@ def test_plans_changed_meanwhile_are_errors_at_their_cells(editor, anna):
     form = opened(editor, YEAR)
     assert anna.post(YEAR, form | {"3-1": "110", "3-2": "", "3-3": "130", "4-1": "140"}).status_code == 302
     response = editor.post(YEAR, form | {"3-1": "1", "3-2": "2", "4-1": "4", "4-2": "5"})
-    said = f"anna ({NOON}) changed “%s 2021-0%s” from %s to %s meanwhile. Load the page again."
+    said = f"“%s 2021-0%s” was changed from %s to %s meanwhile by anna ({NOON}). Load the page again."
     assert year_errors(response) == {
-        "3-1": [said % ("видача", 1, "100.00", "110.00")],
-        "3-2": [said % ("видача", 2, "100.00", "empty")],
-        "4-1": [said % ("збір", 1, "empty", "140.00")],
+        "3-1": [said % ("issuance", 1, "100.00", "110.00")],
+        "3-2": [said % ("issuance", 2, "100.00", "empty")],
+        "4-1": [said % ("collection", 1, "empty", "140.00")],
     }
     stored = Plan.objects.in_order().values_list("period__month", "category", "sum")
     assert list(stored) == [(1, 3, 110), (1, 4, 140), (3, 3, 130)]
@@ -349,8 +351,8 @@ def test_year_form_keeps_and_reports_changes_by_others(editor, anna):
     form = opened(editor, YEAR)
     anna.post(YEAR, form | {"3-1": "110"})
     assert told(editor.post(YEAR, form | {"3-2": "20"})) == [
-        f"anna ({NOON}) changed “видача 2021-01” from 100.00 to 110.00 meanwhile.",
-        "2021: 1 plans added, 0 changed, 0 deleted.",
+        f"“issuance 2021-01” was changed from 100.00 to 110.00 meanwhile by anna ({NOON}).",
+        "Plans of 2021. Added: 1, changed: 0, deleted: 0.",
     ]
     assert list(Plan.objects.in_order().values_list("sum", flat=True)) == [110, 20]
 
@@ -424,7 +426,7 @@ def test_a_row_deleted_since_is_not_stored_again(editor, anna, credit):
 
 def test_a_year_form_sent_twice_is_stored_once(editor):
     form = opened(editor, YEAR) | {"3-1": "1"}
-    text = "2021: 1 plans added, 0 changed, 0 deleted."
+    text = "Plans of 2021. Added: 1, changed: 0, deleted: 0."
     assert told(editor.post(YEAR, form)) == [text]
     assert told(editor.post(YEAR, form)) == [TWICE, text]
     assert Change.objects.filter(table="plans.plan").count() == 1

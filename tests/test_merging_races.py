@@ -79,7 +79,7 @@ def test_one_of_two_who_change_a_payment_gets_an_error(both, credit, beside):
     )
     assert first.status_code == 302
     (error,) = errors(second)
-    assert "changed “Sum” from 511.00 to 1.00 meanwhile." in error
+    assert "“Sum” was changed from 511.00 to 1.00 meanwhile by" in error
     assert in_order("credits.payment") == [[None, "511.00"], ["511.00", "1.00"]]
 
 
@@ -129,7 +129,7 @@ def test_a_plan_added_before_a_year_is_saved_is_an_error(both, beside):
     taken, refused = sorted(responses, key=lambda response: -response.status_code)
     assert taken.status_code == 302
     ((error,),) = year_errors(refused).values()
-    assert f"changed “видача 2021-01” from empty to {Plan.objects.get().sum} meanwhile" in error
+    assert f"“issuance 2021-01” was changed from empty to {Plan.objects.get().sum} meanwhile" in error
 
 
 def impatient() -> None:

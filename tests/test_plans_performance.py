@@ -232,18 +232,32 @@ def test_a_forecast_without_a_band_stands_alone(analyst):
 
 
 @pytest.mark.parametrize(
-    ("day", "reason"), [("2021-02-10", "too few months to learn from"), ("2021-12-31", "no plan of issuance")]
+    ("day", "said"),
+    [
+        ("2021-02-10", "the collection in February 2021: too few months to learn from."),
+        ("2021-12-31", "the collection in December 2021: no plan of issuance."),
+    ],
 )
-def test_the_page_says_why_there_is_no_forecast(analyst, day, reason):
+def test_the_page_says_why_there_is_no_forecast(analyst, day, said):
     steady_book()
     builders.plan("2021-02", ISSUANCE, 1000)
     builders.plan("2021-12", COLLECTION, 1000)
-    assert line_of_forecast(page(analyst, day))[1].endswith(f"forecast by buckets: none ({reason}).")
+    assert f"<p>There is no forecast by buckets of {said}</p>" in page(analyst, day)
+
+
+def test_the_page_shows_a_category_in_english_unless_staff_have_named_it(book, analyst):
+    html = page(analyst, "2021-07-15")
+    assert {*re.findall(r'<td class="text">(.*?)</td>', html)} == {"issuance", "collection"}
+    assert re.findall(r"<dt>(.*?) <span>", html) == ["issuance", "collection"]
+    Dictionary.objects.filter(pk=ISSUANCE).update(name="Ausgabe")
+    html = page(analyst, "2021-07-15")
+    assert {*re.findall(r'<td class="text">(.*?)</td>', html)} == {"Ausgabe", "collection"}
+    assert re.findall(r"<dt>(.*?) <span>", html) == ["Ausgabe", "collection"]
 
 
 def test_a_month_without_plans_has_no_line_of_its_forecast(analyst):
     steady_book()
-    assert line_of_forecast(page(analyst, "2021-12-01")) is None
+    assert "forecast by buckets" not in page(analyst, "2021-12-01")
 
 
 def test_the_page_draws_the_performance_of_each_category_by_month(analyst):
@@ -254,8 +268,8 @@ def test_the_page_draws_the_performance_of_each_category_by_month(analyst):
     context = analyst.get("/reports/plans-performance/", {"check_date": "2021-06-15"}).context
     assert context["months"] == ["2021-04", "2021-06"]
     assert [(curve.name, curve.values) for curve in context["curves"]] == [
-        ("видача", [75, 0]),
-        ("збір", [None, None]),  # there is no plan of April, and a plan of 0 has no percentage
+        ("issuance", [75, 0]),
+        ("collection", [None, None]),  # there is no plan of April, and a plan of 0 has no percentage
     ]
 
 

@@ -97,7 +97,7 @@ def test_a_percent_that_two_people_change_is_an_error_for_the_second(editor, adm
     mine = form_of(editor, "over 360")
     assert save(administrator, "over 360", "90").status_code == 302
     refused = errors(editor.post(page_of("over 360"), mine | {"percent": "95"}))
-    assert "changed “Percent” from 100.00 to 90.00 meanwhile. Load the page again." in refused
+    assert "“Percent” was changed from 100.00 to 90.00 meanwhile by " in refused
     assert Rate.objects.get(name="over 360").percent == 90
 
 

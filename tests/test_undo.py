@@ -185,10 +185,12 @@ def test_change_that_bypassed_the_trail_is_noticed(credit):
 def test_new_row_that_others_refer_to_prevents_undoing():
     load = imported(BorrowerResource, "1,anna,2021-01-01", "2,bohdan,2021-01-01")
     credit = builders.credit(borrower=Borrower.objects.get(pk=2))
-    assert reasons(load, BorrowerResource) == [f"borrower 2: is referred to by credit {credit.pk}"]
+    assert reasons(load, BorrowerResource) == [
+        f"borrower 2: rows that refer to it: 1, the first is credit {credit.pk}"
+    ]
     builders.credit(borrower=credit.borrower)
     assert reasons(load, BorrowerResource) == [
-        f"borrower 2: is referred to by 2 rows, such as credit {credit.pk}"
+        f"borrower 2: rows that refer to it: 2, the first is credit {credit.pk}"
     ]
     Credit.objects.all().delete()
     undo(load, BorrowerResource)
@@ -202,7 +204,7 @@ def test_page_names_later_imports_with_unchanged_rows(administrator, credit):
     response = administrator.get(f"/admin/credits/load/{first.pk}/undo/")
     assert list(response.context["later_imports"]) == [later]
     assert response.context["reasons"] == []
-    assert f"({later.signature()}): 1 unchanged" in response.content.decode()
+    assert f"({later.signature()}): unchanged rows: 1" in response.content.decode()
 
 
 def test_restored_values_must_be_valid_in_the_current_book(credit):
@@ -243,8 +245,8 @@ def test_loads_of_load_data_can_be_undone_unless_they_replaced(tmp_path):
     call_command("load_data", builders.files(tmp_path), verbosity=0)
     loads = {load.table: load for load in Load.objects.all()}
     assert reasons(loads["credits.borrower"], BorrowerResource) == [
-        "borrower 1: is referred to by credit 1",
-        "borrower 2: is referred to by credit 2",
+        "borrower 1: rows that refer to it: 1, the first is credit 1",
+        "borrower 2: rows that refer to it: 1, the first is credit 2",
     ]
     undo(loads["credits.payment"], PaymentResource)
     undo(loads["credits.credit"], CreditResource)
@@ -298,21 +300,21 @@ def test_import_is_undone_after_a_confirmation_page(administrator, credit):
     load = imported(PaymentResource, "10,7,2021-06-09,1,77.77", "11,7,2021-06-09,1,5", "12,7,2021-06-09,1,6")
     address = f"/admin/credits/load/{load.pk}/undo/"
     page = words(administrator.get(address))
-    assert "delete the 2 new rows" in page
-    assert "restore the 1 changed rows to their old values" in page
+    assert "delete 2 new rows" in page
+    assert "restore 1 changed row to its old values" in page
     assert Payment.objects.count() == 3
     page = words(administrator.post(address, follow=True))
-    assert "Undone: 2 rows deleted, 1 restored." in page
+    assert "Undone. Rows deleted: 2, restored: 1." in page
     assert list(Payment.objects.values_list("pk", "sum")) == [(10, 511)]
     record = Load.objects.get(undoes=load)
     assert record.account.username.startswith("administrator")
     page = words(administrator.get(f"/admin/credits/load/{load.pk}/change/"))
-    assert f"undone {record.signature()}" in page
+    assert f"undone: {record.signature()}" in page
     assert "Undo this import" not in page
-    assert f"undone {record.signature()}" in words(administrator.get("/admin/credits/load/"))
+    assert f"undone: {record.signature()}" in words(administrator.get("/admin/credits/load/"))
     history = words(administrator.get("/admin/credits/payment/10/history/"))
     assert "Undoing of file.csv" in history
-    assert "2 deleted, 1 restored" in words(administrator.get("/admin/"))
+    assert "deleted: 2, restored: 1" in words(administrator.get("/admin/"))
 
 
 def test_page_gives_the_reasons_why_an_import_cannot_be_undone(administrator, credit, monkeypatch):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from dataclasses import asdict
 from datetime import timedelta
 from decimal import Decimal
 from functools import cached_property
@@ -35,7 +36,7 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
-from django.utils.text import capfirst
+from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 from import_export.admin import ImportExportMixin
@@ -120,10 +121,11 @@ class TableFile(Format):
 class UploadForm(ImportForm):
     import_file = forms.FileField(
         label=_("File"),
-        help_text=_(
-            "CSV or XLSX, at most %(size)d MB and %(rows)d rows. manage.py load_data takes larger ones."
-        )
-        % {"rows": BookResource.max_rows, "size": MAX_BYTES // 2**20},
+        help_text=format_lazy(
+            _("CSV or XLSX, at most {size} MB and {rows} rows. manage.py load_data takes larger ones."),
+            size=MAX_BYTES // 2**20,
+            rows=BookResource.max_rows,
+        ),
         widget=forms.FileInput(attrs={"accept": ".csv,.tsv,.txt,.xlsx"}),
     )
 
@@ -272,7 +274,7 @@ class BookAdmin(BookFields, ImportExportMixin, MergingAdmin):
             last = Change.objects.of_object(self.opts.label_lower, row.pk).first() if row else None
             now = f"{last.pk}" if last else ""
             if last and request.POST.get("seen", now) != now:
-                text = _("%(who)s changed this meanwhile (%(what)s). Check it before you delete it.")
+                text = _("Changed meanwhile by %(who)s: %(what)s. Check the row before you delete it.")
                 what = ", ".join(f"{name} {old} → {new}" for name, old, new in last.readable_fields())
                 messages.error(request, text % {"who": who_and_when(last), "what": what})
                 return HttpResponseRedirect(request.path)
@@ -367,9 +369,8 @@ class BookAdmin(BookFields, ImportExportMixin, MergingAdmin):
             changes = preview.changes_since(upload.moment)
             self.uploads(request).update(digest=preview.digest, moment=timezone.now())
             return self.import_page(request, result=preview, upload=upload, changes=changes)
-        messages.success(
-            request, _("Imported %(file)s: %(counts)s.") % {"file": upload.name, "counts": counts}
-        )
+        text = _("Imported %(file)s. New rows: %(new)d, changed: %(changed)d, unchanged: %(unchanged)d.")
+        messages.success(request, text % {"file": upload.name, **asdict(counts)})
         return self.redirect_to("changelist")
 
     # Export

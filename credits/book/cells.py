@@ -6,6 +6,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from import_export.widgets import Widget
 
@@ -66,12 +67,12 @@ class Id(Cell):
 
 
 class Kind(Id):
-    """The id of one of two dictionary entries."""
+    """The id of one of some dictionary entries."""
 
-    def __init__(self, *kinds: tuple[int, str]) -> None:
+    def __init__(self, kinds: set[int], expected: Any) -> None:
         super().__init__()
-        self.kinds = {number for number, name in kinds}
-        self.expected = " or ".join(f"{number} ({name})" for number, name in kinds)
+        self.kinds = kinds
+        self.expected = expected
 
     def parse(self, value: Any) -> int | None:
         number = super().parse(value)
@@ -82,7 +83,8 @@ class Text(Cell):
     def __init__(self, max_length: int) -> None:
         super().__init__()
         self.max_length = max_length
-        self.expected = _("1 to %d characters in UTF-8 or the chosen encoding") % max_length
+        text = _("1 to {most} characters in UTF-8 or the chosen encoding")
+        self.expected = format_lazy(text, most=max_length)
 
     def parse(self, value: Any) -> str | None:
         text = unguarded(str(value))
@@ -126,7 +128,8 @@ class Amount(Cell):
     def __init__(self, least: Decimal) -> None:
         super().__init__()
         self.least = least
-        self.expected = _("an amount of %s or more, at most 12 digits and 2 decimals") % least
+        text = _("an amount of {least} or more, at most 12 digits and 2 decimals")
+        self.expected = format_lazy(text, least=least)
 
     def parse(self, value: Any) -> Decimal | None:
         if isinstance(value, float):

@@ -28,22 +28,24 @@ def delete_selected(staff: Any, request: HttpRequest, queryset: QuerySet[Any]) -
     if rows.values("pk")[: MOST + 1].count() > MOST:
         paginator = staff.get_paginator(request, rows, 1)
         problem = _(
-            "Found %(found)s %(names)s; at most %(most)s are deleted at once. "
+            "Rows found: %(found)s (%(names)s). At most %(most)s are deleted at once. "
             "Filter the list, or select some of its rows."
         )
-        found = number_format(paginator.count, force_grouping=True)
         if paginator.is_capped:
-            found = f"{_('more than')} {found}"
+            problem = _(
+                "Rows found: more than %(found)s (%(names)s). At most %(most)s are deleted at once. "
+                "Filter the list, or select some of its rows."
+            )
+        found = number_format(paginator.count, force_grouping=True)
         most = number_format(MOST, force_grouping=True)
         messages.error(request, problem % {"found": found, "names": names, "most": most})
         return None
     if "digest" in request.POST:
         try:
             if deleted := delete_as_shown(rows, request.POST["digest"]):
-                text = _("%(number)s %(names)s deleted.")
-                one_or_more = names if deleted > 1 else staff.opts.verbose_name
+                text = _("Rows deleted: %(number)s (%(names)s).")
                 number = number_format(deleted, force_grouping=True)
-                messages.success(request, text % {"number": number, "names": one_or_more})
+                messages.success(request, text % {"number": number, "names": names})
                 return None
             problem = _("Nothing was deleted: the rows or their values have changed since they were shown.")
         except (ProtectedError, IntegrityError):

@@ -16,7 +16,8 @@ from itertools import islice
 from typing import IO, Any, BinaryIO, NamedTuple
 
 from django.utils.formats import get_format
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from openpyxl import load_workbook
 from openpyxl.cell import WriteOnlyCell
 
@@ -58,13 +59,21 @@ class Fault:
     code: str = "invalid"
 
     def __str__(self) -> str:
-        return f"row {self.row}, {self.reason()}" if self.row else self.reason()
+        if not self.row:
+            return self.reason()
+        return _("row %(row)d, %(reason)s") % {"row": self.row, "reason": self.reason()}
 
     def reason(self) -> str:
         """Returns the fault as text, without the row."""
-        where = [f"column {self.column}"] if self.column else []
-        found = [] if self.found is None else [f"found {self.found!r}"]
-        return ", ".join([*where, *found, f"expected {self.expected}"])
+        if self.column and self.found is not None:
+            text = _("column %(column)s, found %(found)s, expected %(expected)s")
+        elif self.column:
+            text = _("column %(column)s, expected %(expected)s")
+        elif self.found is not None:
+            text = _("found %(found)s, expected %(expected)s")
+        else:
+            text = _("expected %(expected)s")
+        return text % {"column": self.column, "found": repr(self.found), "expected": self.expected}
 
 
 @dataclass
@@ -225,7 +234,7 @@ def read_rows(
             faults.add(number, None, extra[0], _("no cell to the right of the header's last"))
         if max_rows and count > max_rows:
             expected = _("at most %d rows under the header") % max_rows
-            faults.add(number, None, "more rows", expected, "too_large")
+            faults.add(number, None, _("more rows"), expected, "too_large")
             raise Unreadable
         cells += [""] * (len(header) - len(cells))
         yield Row(number, {column: cells[position] for column, position in positions})
@@ -264,7 +273,8 @@ def table_lines(
     if kind.startswith(b"PK\x03\x04"):
         lines = xlsx_lines(file, faults, max_unzipped, max_marks)
     elif kind.startswith(b"\xd0\xcf\x11\xe0"):
-        faults.add(None, None, "an old .xls or a workbook with a password", _("CSV or XLSX"), "parse_error")
+        found = _("an old .xls or a workbook with a password")
+        faults.add(None, None, found, _("CSV or XLSX"), "parse_error")
         raise Unreadable
     else:
         lines = csv_lines(file, columns, faults, encoding)
@@ -370,7 +380,7 @@ def csv_lines(
         start = text.read(2**14)
         text.seek(0)
         if "\0" in start:
-            faults.add(None, None, "binary data", _("CSV or XLSX"), "parse_error")
+            faults.add(None, None, _("binary data"), _("CSV or XLSX"), "parse_error")
             raise Unreadable
         told = SEPARATOR.match(start)
         reader = csv.reader(text, delimiter=told[1] if told else separator(start, columns), strict=True)
@@ -411,9 +421,9 @@ def marks(part: IO[bytes]) -> int:
         if not (last or text.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n").startswith(b"<")):
             break
         if b"<!" in last + text:
-            raise ValueError("comments or declarations in its XML")
+            raise ValueError(_("comments or declarations in its XML"))
         if b"<" not in text and len(chunk) == 2**18:
-            raise ValueError("longer texts in its XML than a cell has")
+            raise ValueError(_("longer texts in its XML than a cell has"))
         count += text.count(b"<") + text.count(b"/>") + text.count(b"=")
         last = text[-1:]
     return count
@@ -423,7 +433,7 @@ def check_size(archive: zipfile.ZipFile, faults: Faults, max_unzipped: int, max_
     """Raises Unreadable if the workbook would take long to parse, even if its file is small."""
     unzipped = sum(entry.file_size for entry in archive.infolist())
     if unzipped > max_unzipped:
-        found = f"{unzipped} bytes unpacked"
+        found = ngettext("%d byte unpacked", "%d bytes unpacked", unzipped) % unzipped
         faults.add(None, None, found, _("at most %d") % max_unzipped, "too_large")
         raise Unreadable
     if max_marks is None:
@@ -440,7 +450,12 @@ def check_size(archive: zipfile.ZipFile, faults: Faults, max_unzipped: int, max_
         # openpyxl makes objects of these parts, which takes ten times as long.
         total += count * (10 if entry.filename in ("xl/styles.xml", "[Content_Types].xml") else 1)
     if total > max_marks:
-        found = f"{total} tags and attributes in its sheets and styles"
+        text = ngettext(
+            "%d tag or attribute in its sheets and styles",
+            "%d tags and attributes in its sheets and styles",
+            total,
+        )
+        found = text % total
         faults.add(None, None, found, _("at most %d") % max_marks, "too_large")
         raise Unreadable
 
@@ -475,6 +490,6 @@ def xlsx_lines(
         raise
     except Exception as error:  # openpyxl raises errors of many types for broken parts of a workbook
         reason = error.__cause__ or error  # its own ValueError says only which part it is
-        found = f"a workbook that can't be read ({reason})"
+        found = _("a workbook that can't be read (%s)") % reason
         faults.add(None, None, found, _("CSV or XLSX"), "parse_error")
         raise Unreadable from error

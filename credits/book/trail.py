@@ -20,6 +20,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models, transaction
 from django.dispatch import receiver
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -75,7 +76,10 @@ class Record(models.Model):
 
     def signature(self) -> str:
         """Returns when it was done and by whom."""
-        return f"{timezone.localtime(self.moment):%Y-%m-%d %H:%M}, {self.account or self.via}"
+        return f"{self.minute()}, {self.account or self.via}"
+
+    def minute(self) -> str:
+        return date_format(timezone.localtime(self.moment), "SHORT_DATETIME_FORMAT")
 
 
 class Load(Record):
@@ -110,7 +114,7 @@ class Load(Record):
         verbose_name_plural = _("imports")
 
     def __str__(self) -> str:
-        return f"{self.title()}, {timezone.localtime(self.moment):%Y-%m-%d %H:%M}"
+        return f"{self.title()}, {self.minute()}"
 
     def title(self) -> str:
         return gettext("Undoing of %s") % self.file if self.undoes_id else self.file
@@ -188,7 +192,9 @@ class Change(Record):
 
     def readable_fields(self) -> Iterator[tuple[str, Any, Any]]:
         """Yields (field, before, after) as text for people."""
-        money = {field.attname for field in money_fields(apps.get_model(self.table))}
+        model = apps.get_model(self.table)
+        money = {field.attname for field in money_fields(model)}
+        labels = {field.attname: field.verbose_name for field in model._meta.concrete_fields}
 
         def text(name: str, value: Any) -> Any:
             if value is None:
@@ -196,7 +202,7 @@ class Change(Record):
             return grouped(Decimal(value)) if name in money else value
 
         for name, (before, after) in self.fields.items():
-            yield name, text(name, before), text(name, after)
+            yield labels.get(name, name), text(name, before), text(name, after)
 
     def as_items(self) -> SafeString:
         """Returns each field with its values before and after, as items of an HTML list."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import Count, Min, Model, QuerySet
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from .batches import BATCH_SIZE
 from .files import Faults, Row
@@ -20,6 +20,11 @@ from .values import Values, stored_values
 from .writing import writing
 
 MOST = 100_000  # rows; the user waits for the response
+SINCE = {
+    Change.ADDED: gettext_lazy("added since: %(signature)s"),
+    Change.CHANGED: gettext_lazy("changed since: %(signature)s"),
+    Change.DELETED: gettext_lazy("deleted since: %(signature)s"),
+}
 
 
 class NotUndone(Exception):
@@ -51,7 +56,12 @@ class Undoing:
         elif load.new + load.changed > MOST:
             yield _("It added or changed more than %d rows.") % MOST
         elif load.removed:
-            yield _("It emptied the table first: %d rows are gone for good.") % load.removed
+            text = ngettext(
+                "It emptied the table first: %d row is gone for good.",
+                "It emptied the table first: %d rows are gone for good.",
+                load.removed,
+            )
+            yield text % load.removed
         else:
             later = Load.objects.filter(table=load.table, outcome=Load.STORED, pk__gt=load.pk)
             for replacing in later.filter(removed__gt=0).select_related("account"):
@@ -123,8 +133,7 @@ class Undoing:
         later = self.later_changes(changes)
         for pk, change in changes.items():
             if pk in later:
-                does, signature = later[pk].get_action_display(), later[pk].signature()
-                self.against(pk, _("%(does)s since: %(signature)s") % {"does": does, "signature": signature})
+                self.against(pk, SINCE[later[pk].action] % {"signature": later[pk].signature()})
             elif pk not in stored:
                 self.against(pk, _("has been deleted"))
             elif change and values_of(self.model, change, 1).items() - stored[pk].items():
@@ -152,10 +161,8 @@ class Undoing:
             referring = rows.order_by(name).values_list(name).annotate(Count("pk"), Min("pk"))
             for pk, count, first in referring:
                 row = f"{relation.related_model._meta.verbose_name} {first}"
-                text = ngettext(
-                    "is referred to by %(row)s", "is referred to by %(count)d rows, such as %(row)s", count
-                )
-                self.against(pk, text % {"row": row, "count": count})
+                text = _("rows that refer to it: %(count)d, the first is %(row)s")
+                self.against(pk, text % {"count": count, "row": row})
 
     def against(self, pk: int | None, reason: str) -> None:
         row = f"{self.model._meta.verbose_name} {pk}" if pk else self.model._meta.verbose_name_plural

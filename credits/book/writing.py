@@ -12,7 +12,9 @@ from django.core.exceptions import ValidationError
 from django.db import connection, models, transaction
 from django.db.utils import NotSupportedError
 from django.dispatch import Signal
+from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from .money import grouped
 from .values import changed_rows, given_values, is_exact, stored_values
@@ -298,13 +300,18 @@ class BookModel(models.Model):
         for field in self._meta.fields:
             value = getattr(self, field.attname)
             if isinstance(field, models.DateField) and value:
+                day = date_format(value, "SHORT_DATE_FORMAT")
                 if value.year < FIRST_YEAR:
-                    yield field.name, _("%(day)s is before %(year)d.") % {"day": value, "year": FIRST_YEAR}
+                    yield field.name, _("%(day)s is before %(year)d.") % {"day": day, "year": FIRST_YEAR}
                 elif field.name in self.past and value > today:
-                    yield field.name, _("%s is still to come.") % value
+                    yield field.name, _("%s is still to come.") % day
                 elif value.year > today.year + YEARS_AHEAD:
-                    years = {"day": value, "years": YEARS_AHEAD}
-                    yield field.name, _("%(day)s is more than %(years)d years ahead.") % years
+                    text = ngettext(
+                        "%(day)s is more than %(years)d year ahead.",
+                        "%(day)s is more than %(years)d years ahead.",
+                        YEARS_AHEAD,
+                    )
+                    yield field.name, text % {"day": day, "years": YEARS_AHEAD}
             elif isinstance(field, models.DecimalField) and value and value >= self.much:
                 amounts = {"amount": grouped(value), "much": grouped(self.much)}
                 yield field.name, _("%(amount)s is unusually high: %(much)s or more.") % amounts

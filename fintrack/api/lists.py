@@ -6,6 +6,7 @@ from django import forms
 from django.core import paginator
 from django.db import models
 from django.db.models import QuerySet
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema_field
@@ -36,7 +37,7 @@ class ListForm(ParamsForm):
         required=False,
         min_value=1,
         max_value=MAX_PAGE_SIZE,
-        help_text=_("a whole number from 1 to %d") % MAX_PAGE_SIZE,
+        help_text=format_lazy(_("a whole number from 1 to {most}"), most=MAX_PAGE_SIZE),
     )
 
 
@@ -112,7 +113,7 @@ def ordering(*fields: str) -> filters.ChoiceFilter:
             return queryset.order_by(value)  # with the id, MariaDB would sort the rows
         return queryset.order_by(value, "-id" if value.startswith("-") else "id")
 
-    expected = _("one of: %(names)s") % {"names": ", ".join(names)}
+    expected = format_lazy(_("one of: {names}"), names=", ".join(names))
     return filters.ChoiceFilter(choices=[(name, name) for name in names], method=sort, help_text=expected)
 
 

@@ -12,6 +12,7 @@ from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import IntegrityError, OperationalError
 from django.db.models import ProtectedError
 from django.http import HttpRequest, HttpResponse
+from django.utils.text import format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views import defaults
@@ -100,7 +101,7 @@ class Busy(APIException):
 
 class TooLarge(APIException):
     status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    default_detail = _("The request is larger than %d bytes.") % MAX_JSON
+    default_detail = format_lazy(_("The request is larger than {most} bytes."), most=MAX_JSON)
 
 
 def problem(exc: Exception, context: dict[str, Any]) -> Response | None:

@@ -13,6 +13,7 @@ from django.utils.formats import date_format, number_format
 from django.utils.translation import pgettext
 
 from credits.book.money import grouped
+from credits.models import name_for_people
 from reports.params import MonthField
 from reports.stretch import last_of_month
 
@@ -72,6 +73,12 @@ def written(field: BoundField) -> str:
     if isinstance(value, date):
         return day(value)
     return money(value) if isinstance(value, Decimal) else str(value)
+
+
+@register.filter
+def entry(name: str) -> str:
+    """Shows the name of a dictionary entry: a category of plans, or what a payment is for."""
+    return name_for_people(name)
 
 
 @register.filter

@@ -24,5 +24,5 @@ def heat(share: Decimal | None) -> str:
 def heat_legend() -> dict[str, Any]:
     """Draws the steps of the scale, each with its colour and text."""
     steps = [{"name": f"heat-{step}", "text": f"{step * 10}–{step * 10 + 10}\u202f%"} for step in range(LAST)]
-    top = _("{share} and more").format(share=f"{LAST * 10}\u202f%")
+    top = _("{percent} and more").format(percent=f"{LAST * 10}\u202f%")
     return {"steps": [*steps, {"name": f"heat-{LAST}", "text": top}]}

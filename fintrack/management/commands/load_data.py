@@ -102,7 +102,8 @@ def find_files(directory: Path) -> dict[str, Path]:
     present = sorted(path for path in directory.iterdir() if path.suffix.lower() in SUFFIXES)
     found = {stem: [path for path in present if path.stem.lower() == stem] for stem in RESOURCES}
     wrong = [
-        f"{stem}.csv: found {', '.join(path.name for path in paths) or 'no file'}, expected one file"
+        _("%(name)s: found %(found)s, expected one file")
+        % {"name": f"{stem}.csv", "found": ", ".join(path.name for path in paths) or _("no file")}
         for stem, paths in found.items()
         if len(paths) != 1
     ]
