@@ -22,6 +22,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from knox.models import AuthToken
 
+from credits.book.filters import DayFilter
+
 from .access import ROLES, accounts_in_reach
 from .accounts import make_token, roles_as_one, unlock
 from .merging import MergingAdmin, MergingModelForm
@@ -122,6 +124,18 @@ class TokenForm(forms.ModelForm):
     class Meta:
         model = Token
         fields = ("user",)
+        labels = {"user": _("Account")}
+
+
+def titled(title: Any) -> type[DayFilter]:
+    """Returns a filter with this title: the names of knox's fields can't be translated."""
+
+    class Titled(DayFilter):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.title = title
+
+    return Titled
 
 
 @admin.register(Token)
@@ -129,10 +143,10 @@ class TokenAdmin(HistoryOfAccount, MergingAdmin):
     """A token can be created and revoked, not changed. Its value is shown only once."""
 
     form = TokenForm
-    list_display = ("token_key", "user", "purpose", "maker", "created", "last_used", "expiry")
+    list_display = ("start", "account", "purpose", "maker", "made", "last_used", "expires")
     list_display_links = None
     list_select_related = ("user", "note__maker")
-    list_filter = ("created", "expiry")
+    list_filter = (("created", titled(_("made"))), ("expiry", titled(_("expires"))))
     search_fields = ("token_key", "user__username", "note__purpose")
     search_help_text = _("The start of the token, or a part of the account's name or the token's purpose.")
     autocomplete_fields = ("user",)
@@ -183,6 +197,22 @@ class TokenAdmin(HistoryOfAccount, MergingAdmin):
         )
         messages.warning(request, text % {"token": pk})
         return HttpResponseRedirect(reverse("admin:fintrack_token_changelist"))
+
+    @admin.display(description=_("start of the token"), ordering="token_key")
+    def start(self, token: Token) -> str:
+        return token.token_key
+
+    @admin.display(description=_("account"), ordering="user")
+    def account(self, token: Token) -> User:
+        return token.user
+
+    @admin.display(description=_("made"), ordering="created")
+    def made(self, token: Token) -> datetime:
+        return token.created
+
+    @admin.display(description=_("expires"), ordering="expiry")
+    def expires(self, token: Token) -> datetime | None:
+        return token.expiry
 
     def response_add(self, request: HttpRequest, obj: Token, post_url_continue: str | None = None) -> Any:
         return self.response_post_save_add(request, obj)

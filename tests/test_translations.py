@@ -9,9 +9,15 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from gettext import GNUTranslations
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+
+from fintrack.access import ADMINISTRATOR
+
+from . import builders
+from .test_access import ROUTES, SITE, ask, one_of_each
 
 PROJECT = Path(__file__).parent.parent
 LOCALE = PROJECT / "locale"
@@ -117,3 +123,72 @@ def test_the_glossary_has_each_term_once_and_each_ukrainian_term_contains_its_st
     assert terms == sorted(set(terms))
     for term in glossary():
         assert any(stem in term["ukrainian"] for stem in term["stems"].split("|")), term
+
+
+def test_unused_terms_are_not_in_the_glossary():
+    used = {term["english"] for english in translations() for term in terms_in(english)}
+    assert {term["english"] for term in glossary()} - used == set()
+
+
+# Pages
+
+SHOWN = ("title", "aria-label", "alt", "placeholder")  # attributes
+# Words of a Ukrainian page that aren't translated: names, codes and formats.
+NAMES = {"FinTrack", "English", "JavaScript", "API", "CSV", "XLSX", "JSON", "SHA", "PAR", "UAH", "Esc"}
+NAMES |= {"UTF", "Windows", "KOI"}  # encodings
+NAMES |= {"csv", "xlsx", "manage", "api", "schema"}  # parameters, commands and addresses
+NAMES |= {
+    "Search",
+    "True",
+    "False",
+    "None",
+}  # alternative texts of Django's icons, which it doesn't translate
+DATA = {"anna", "other", "key", "credits", "Tariff", "changed"}  # the rows of one_of_each()
+
+
+class Words(HTMLParser):
+    """The words in Latin letters that a page shows, each with the text that it's in."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.hidden = 0
+        self.found: dict[str, str] = {}
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        if tag in ("script", "style", "code"):
+            self.hidden += 1
+        for name in SHOWN:
+            self.read(given.get(name) or "")
+        if tag == "input" and given.get("type") in ("submit", "button", "reset"):
+            self.read(given.get("value") or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("script", "style", "code"):
+            self.hidden -= 1
+
+    def handle_data(self, data: str) -> None:
+        if not self.hidden:
+            self.read(data)
+
+    def read(self, text: str) -> None:
+        for word in re.findall(r"\b[A-Za-z]{3,}\b", text):
+            self.found.setdefault(word, " ".join(text.split()))
+
+
+def shown_pages() -> list[tuple[str, str]]:
+    """Returns (name, address) of all routes that show a page."""
+    return [(name, address) for name, address in SITE if ROUTES[name].answers.get("GET") == 200]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("name", "address"), [pytest.param(*each, id=each[1]) for each in shown_pages()])
+def test_a_page_in_ukrainian_has_no_english_words(client, name, address):
+    one_of_each()
+    client.force_login(builders.account(ADMINISTRATOR))
+    client.cookies["django_language"] = "uk"
+    response = ask(client, "GET", address, ROUTES[name])
+    if response["Content-Type"].startswith("text/html"):
+        found = Words(response.text).found
+        assert {word: text for word, text in found.items() if word not in NAMES | DATA} == {}
