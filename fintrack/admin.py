@@ -22,8 +22,6 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from knox.models import AuthToken
 
-from credits.book.filters import DayFilter
-
 from .access import ROLES, accounts_in_reach
 from .accounts import make_token, roles_as_one, unlock
 from .merging import MergingAdmin, MergingModelForm
@@ -127,17 +125,6 @@ class TokenForm(forms.ModelForm):
         labels = {"user": _("Account")}
 
 
-def titled(title: Any) -> type[DayFilter]:
-    """Returns a filter with this title: the names of knox's fields can't be translated."""
-
-    class Titled(DayFilter):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self.title = title
-
-    return Titled
-
-
 @admin.register(Token)
 class TokenAdmin(HistoryOfAccount, MergingAdmin):
     """A token can be created and revoked, not changed. Its value is shown only once."""
@@ -146,7 +133,7 @@ class TokenAdmin(HistoryOfAccount, MergingAdmin):
     list_display = ("start", "account", "purpose", "maker", "made", "last_used", "expires")
     list_display_links = None
     list_select_related = ("user", "note__maker")
-    list_filter = (("created", titled(_("made"))), ("expiry", titled(_("expires"))))
+    list_filter = ("created", "expiry")
     search_fields = ("token_key", "user__username", "note__purpose")
     search_help_text = _("The start of the token, or a part of the account's name or the token's purpose.")
     autocomplete_fields = ("user",)

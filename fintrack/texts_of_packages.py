@@ -65,3 +65,7 @@ _("Precondition in headers is false")
 _("Request forbidden -- authorization will not help")
 _("Server got itself in trouble")
 _("Specified method is invalid for this resource")
+
+# knox
+_("created")
+_("expiry")

@@ -222,7 +222,7 @@ def test_the_page_shows_the_portfolio_the_trend_and_the_buckets(book, analyst):
         ("PAR>60", "50.00"),
         ("PAR>90", "33.33"),
     ]
-    assert re.findall(r'class="figure"><a [^>]*>([^<]+)<', html) == ["3\u00a0000.00"]
+    assert re.findall(r'class="figure"><a [^>]*>([^<]+)<', html) == ["3\u00a0000.00\u00a0UAH"]
     assert html.count('<figure class="chart">') == 2
     assert "PAR>30, 2022-03: 60.00" in html
     assert re.findall(r'<th scope="row">([^<]+)</th>', html) == [*(b.name for b in BUCKETS), "Total"]

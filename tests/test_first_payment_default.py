@@ -202,7 +202,7 @@ def test_cells_of_the_page_lead_to_the_rows_behind_them(book, analyst):
         [unescape(cell) for cell in re.findall(r"<td.*?</td>", line)]
         for line in re.findall(r'<th scope="row">(?:2021-06|Total)</th>(.*?)</tr>', html, re.DOTALL)
     ]
-    of_all, total, of_histories, total_of_histories = lines
+    total, of_all, total_of_histories, of_histories = lines
     credits_, june = "/reports/credits/?", "due_from=2021-06-01&due_to=2021-06"
     assert of_all == [
         f'<td><a href="{credits_}{june}-30">8</a></td>',

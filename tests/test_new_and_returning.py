@@ -188,7 +188,7 @@ def test_each_cell_leads_to_the_credits_or_payments_behind_it(analyst):
     assert len(found) == 4 * 6
     issued = "/reports/credits/?issued_from=2021-03-01&issued_to=2021-03-15"
     paid = "/reports/payments/?paid_from=2021-03-01&paid_to=2021-03-15"
-    assert found[:6] == [
+    assert found[6:12] == [
         (f"{issued}&history=new", "2"),
         (f"{issued}&history=new", "300.00"),
         (f"{paid}&history=new", "20.00"),
@@ -197,7 +197,7 @@ def test_each_cell_leads_to_the_credits_or_payments_behind_it(analyst):
         (f"{paid}&history=returning&history=late_before", "0.00"),
     ]
     all_paid = "/reports/payments/?paid_from=2021-01-01&paid_to=2021-03-15"
-    assert found[20] == (f"{all_paid}&history=new", "1\u00a0102.84")
+    assert found[2] == (f"{all_paid}&history=new", "1\u00a0102.84")
 
 
 def test_the_page_shows_totals_charts_and_the_month_ends_beside_the_date(analyst):

@@ -272,7 +272,7 @@ def test_the_page_shows_a_matrix_with_totals(book, analyst):
     assert table(response, 1) == expected
     html = response.content.decode()
     assert "from 2021-05-31 to 2021-06-30" in html
-    assert 'class="heat-6" title="Principal 900.00 before, 600.00 after"' in html.replace("\u00a0", " ")
+    assert 'class="heat-6" title="Principal 900.00 UAH before, 600.00 UAH after"' in html.replace("\u00a0", " ")
     assert re.findall(r'<a rel="(\w+)" href="([^"]+)"', html) == [
         ("prev", "?month=2021-05&amp;months=1"),
         ("next", "?month=2021-07&amp;months=1"),
@@ -307,7 +307,7 @@ def test_cells_lead_to_the_credits_that_moved(book, analyst):
 
 def test_an_xlsx_file_has_rows_and_totals(book, analyst):
     response = analyst.get("/api/v1/roll_rates?month=2021-06&months=1&format=xlsx")
-    sheet = load_workbook(io.BytesIO(response.content))["roll_rates"]
+    sheet = load_workbook(io.BytesIO(response.content))["Roll rates"]
     lines = list(sheet.iter_rows(values_only=True))
     assert len(lines) == 1 + 4 + 4 + 4 + 4
     assert lines[1] == ("month", "2021-06", "2021-06", "current", "current", 1, 300, 300, 30)
