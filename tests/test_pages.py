@@ -74,7 +74,10 @@ def test_plans_performance_shows_the_dates_month_first(book, analyst):
     ]
     assert cells(response) == [
         ["issuance", *this_month],
-        ["collection", "0.00", "1\u00a0234.50", "–", "-82.30", "15", "0.00", "–", "2\u00a0469.00", *["–"] * 4],
+        [
+            *["collection", "0.00", "1\u00a0234.50", "–", "-82.30", "15", "0.00", "–", "2\u00a0469.00"],
+            *["–"] * 4,
+        ],
         ["Total", "issuance", "4\u00a0000.00", "1\u00a0500.50", "37.51\u202f%"],
         ["Total", "collection", "0.00", "1\u00a0234.50", "–"],
         ["2021-05", "issuance", "1\u00a0000.00", "0.00", "0.00\u202f%"],
