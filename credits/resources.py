@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db.models import Min
+from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 from import_export.fields import Field
 
@@ -86,7 +87,8 @@ class CreditResource(BookResource):
             for column in ("return_date", "actual_return_date"):
                 day = getattr(item, column)
                 if day and day < item.issuance_date:
-                    expected = _("the issuance date, %(day)s, or later") % {"day": item.issuance_date}
+                    issued = date_format(item.issuance_date, "SHORT_DATE_FORMAT")
+                    expected = _("the issuance date, %(day)s, or later") % {"day": issued}
                     batch.refuse(number, column, expected, "too_early")
             stored = batch.stored.get(item.pk) if batch.is_right(number, "id", "user_id") else None
             if stored and stored.issuance_date < item.issuance_date:
@@ -100,7 +102,8 @@ class CreditResource(BookResource):
             for credit, paid in payments.values_list("credit").annotate(Min("payment_date")):
                 number, found, issued = self.issued_later[credit]
                 if paid < issued:
-                    expected = _("the day of the first payment, %(day)s, or earlier") % {"day": paid}
+                    day = date_format(paid, "SHORT_DATE_FORMAT")
+                    expected = _("the day of the first payment, %(day)s, or earlier") % {"day": day}
                     faults.add(number, "issuance_date", found, expected, "too_late")
 
     def doubts(self, batch: Batch) -> Iterator[tuple[int, str, Any]]:
@@ -141,7 +144,8 @@ class PaymentResource(BookResource):
             elif not (day := issued[item.credit_id]):
                 batch.leave_out(number)
             elif item.payment_date and item.payment_date < day:
-                expected = _("the credit's issuance date, %(day)s, or later") % {"day": day}
+                text = _("the credit's issuance date, %(day)s, or later")
+                expected = text % {"day": date_format(day, "SHORT_DATE_FORMAT")}
                 batch.refuse(number, "payment_date", expected, "too_early")
         for number, item in batch.having("type_id"):
             if not kinds.get(item.type_id):

@@ -6,6 +6,7 @@ two people changed the same field to different values, nothing is stored, and th
 
 import json
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from typing import Any, Protocol
 from uuid import uuid4
@@ -112,6 +113,8 @@ def in_words(field: forms.Field, raw: Any) -> str:
         return str(_("empty"))
     if isinstance(value, Decimal):
         return number_format(value, force_grouping=True)
+    if isinstance(value, date):
+        return date_format(value, "SHORT_DATE_FORMAT")
     shown = getattr(field, "label_from_instance", str)  # of a choice among rows
     return ", ".join(map(shown, value)) if isinstance(value, list | models.QuerySet) else shown(value)
 

@@ -1,9 +1,11 @@
 """The language of pages: chosen by the browser, the switch and the account."""
 
 import re
+from datetime import date
 from io import BytesIO
 
 import pytest
+from django import forms
 from django.urls import reverse
 from django.utils import translation
 from django.utils.functional import Promise
@@ -14,11 +16,13 @@ from credits.book.admin import UploadForm
 from credits.book.cells import Amount, Day, Text
 from credits.book.loading import preview_file
 from credits.book.money import ZERO
+from credits.book.trail import Change
 from credits.models import Dictionary
 from credits.resources import PaymentResource
 from fintrack.access import ANALYST
 from fintrack.api.lists import PageForm
 from fintrack.api.problems import TooLarge
+from fintrack.merging import in_words
 from fintrack.models import AccountLanguage
 from reports import expected_receipts, payment_list, urls
 
@@ -213,6 +217,31 @@ def test_the_faults_of_a_file_are_in_the_language_of_its_reader():
             found[language] = preview_file(PaymentResource(), BytesIO(file), "").faults.listed
     assert "1 (body) or 2 (interest)" in {fault.expected for fault in found["en"]}
     assert "1 (тіло) або 2 (відсотки)" in {fault.expected for fault in found["uk"]}
+
+
+def test_the_faults_of_a_file_name_days_as_their_reader_writes_them():
+    builders.credit("2021-06-15", pk=2)
+    file = b"id,credit_id,payment_date,type_id,sum\n1,2,2021-06-01,1,5\n"
+    with translation.override("uk"):
+        (fault,) = preview_file(PaymentResource(), BytesIO(file), "").faults.listed
+    assert "15.06.2021" in str(fault.expected)
+
+
+@pytest.mark.parametrize(
+    ("language", "days"), [("en", "2021-07-01 → 2021-07-02"), ("uk", "01.07.2021 → 02.07.2021")]
+)
+def test_the_trail_shows_days_as_its_reader_writes_them(language, days):
+    credit = builders.credit("2021-06-15", return_date=date(2021, 7, 1))
+    credit.return_date = date(2021, 7, 2)
+    credit.save()
+    with translation.override(language):
+        assert days in Change.objects.latest("pk").as_items()
+
+
+@pytest.mark.parametrize(("language", "day"), [("en", "2021-07-01"), ("uk", "01.07.2021")])
+def test_a_form_tells_of_a_change_by_others_with_the_day_as_its_reader_writes_it(language, day):
+    with translation.override(language):
+        assert in_words(forms.DateField(), "2021-07-01") == day
 
 
 # Names of dictionary entries

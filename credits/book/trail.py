@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import date
 from decimal import Decimal
 from gzip import GzipFile
 from io import BytesIO
@@ -194,11 +195,14 @@ class Change(Record):
         """Yields (field, before, after) as text for people."""
         model = apps.get_model(self.table)
         money = {field.attname for field in money_fields(model)}
+        days = {field.attname for field in model._meta.concrete_fields if type(field) is models.DateField}
         labels = {field.attname: field.verbose_name for field in model._meta.concrete_fields}
 
         def text(name: str, value: Any) -> Any:
             if value is None:
                 return "–"
+            if name in days:
+                return date_format(date.fromisoformat(value), "SHORT_DATE_FORMAT")
             return grouped(Decimal(value)) if name in money else value
 
         for name, (before, after) in self.fields.items():
