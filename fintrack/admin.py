@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin
-from django.contrib.auth.forms import UserChangeForm
+from django.contrib.auth.forms import AdminPasswordChangeForm, SetUnusablePasswordMixin, UserChangeForm
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -18,6 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from knox.models import AuthToken
@@ -48,6 +49,16 @@ class AccountForm(MergingModelForm, UserChangeForm):
         return recorded.filter(fields__has_key="roles" if name == "groups" else name).first()
 
 
+class PasswordForm(AdminPasswordChangeForm):
+    """Django's, whose help text it joins in English when it is imported."""
+
+    usable_password_help_text: Any = format_lazy(
+        '{help}<ul id="id_unusable_warning" class="messagelist"><li class="warning">{warning}</li></ul>',
+        help=SetUnusablePasswordMixin.usable_password_help_text,
+        warning=_("If disabled, the current password for this user will be lost."),
+    )
+
+
 class RoleField(forms.ModelMultipleChoiceField):
     def label_from_instance(self, obj: Any) -> str:
         return gettext(obj.name)
@@ -64,6 +75,7 @@ class AccountAdmin(HistoryOfAccount, MergingAdmin, UserAdmin):
     """Accounts are deactivated, not deleted: the trail refers to them."""
 
     form = AccountForm
+    change_password_form = PasswordForm
     list_display = ("username", "first_name", "last_name", "roles", "is_active", "last_login")
     list_filter = (("groups", RoleFilter), "is_active")
     filter_horizontal = ()
@@ -87,9 +99,22 @@ class AccountAdmin(HistoryOfAccount, MergingAdmin, UserAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return accounts_in_reach(request.user).prefetch_related("groups")
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Shows users their own role in their language."""
+        given = super().get_fieldsets(request, obj)
+        if obj is None or obj.pk != request.user.pk:
+            return given
+        return [
+            (
+                label,
+                options | {"fields": ["roles" if name == "groups" else name for name in options["fields"]]},
+            )
+            for label, options in given
+        ]
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Users can't change their own role or deactivate themselves."""
-        own = ("groups", "is_active") if obj and obj.pk == request.user.pk else ()
+        own = ("roles", "is_active") if obj and obj.pk == request.user.pk else ()
         return ("last_login", "date_joined", *own)
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:

@@ -6,6 +6,7 @@ report. JSON and CSV have the names of the fields.
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 LABELS: dict[str, str | Promise] = {
     "actual_collection_sum": _("Collected"),
@@ -31,7 +32,7 @@ LABELS: dict[str, str | Promise] = {
     "by": _("List by"),
     "cash_before_sum": _("Collected in the last month"),
     "category": _("Category"),
-    "change": _("Change"),
+    "change": pgettext_lazy("difference", "Change"),
     "change_percent": _("Change, %"),
     "check": _("Check"),
     "closing": _("Principal after"),

@@ -11,13 +11,16 @@ from functools import cache
 from gettext import GNUTranslations
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
 
 from fintrack.access import ADMINISTRATOR
 
 from . import builders
-from .test_access import ROUTES, SITE, ask, one_of_each
+from .test_access import PASSWORD, ROUTES, SITE, ask, one_of_each
 
 PROJECT = Path(__file__).parent.parent
 LOCALE = PROJECT / "locale"
@@ -146,11 +149,16 @@ NAMES |= {
 DATA = {"anna", "other", "key", "credits", "Tariff", "changed"}  # the rows of one_of_each()
 
 
-class Words(HTMLParser):
-    """The words in Latin letters that a page shows, each with the text that it's in."""
+LATIN = re.compile(r"\b[A-Za-z]{3,}\b")
+CYRILLIC = re.compile(r"[\u0400-\u04ff]+")
 
-    def __init__(self, html: str) -> None:
+
+class Words(HTMLParser):
+    """The words that a page shows, those in Latin letters by default, each with the text that it's in."""
+
+    def __init__(self, html: str, word: re.Pattern[str] = LATIN) -> None:
         super().__init__()
+        self.word = word
         self.hidden = 0
         self.found: dict[str, str] = {}
         self.feed(html)
@@ -173,7 +181,7 @@ class Words(HTMLParser):
             self.read(data)
 
     def read(self, text: str) -> None:
-        for word in re.findall(r"\b[A-Za-z]{3,}\b", text):
+        for word in self.word.findall(text):
             self.found.setdefault(word, " ".join(text.split()))
 
 
@@ -182,13 +190,173 @@ def shown_pages() -> list[tuple[str, str]]:
     return [(name, address) for name, address in SITE if ROUTES[name].answers.get("GET") == 200]
 
 
+def reader(client: Client, language: str) -> Client:
+    """Returns the client with an administrator signed in, who reads that language."""
+    client.force_login(builders.account(ADMINISTRATOR, password=PASSWORD))
+    client.cookies["django_language"] = language
+    return client
+
+
+def english_in(html: str, *names: str) -> dict[str, str]:
+    return {word: text for word, text in Words(html).found.items() if word not in NAMES | DATA | {*names}}
+
+
+EVERY_PAGE = pytest.mark.parametrize(
+    ("name", "address"), [pytest.param(*each, id=each[1]) for each in shown_pages()]
+)
+
+
 @pytest.mark.django_db
-@pytest.mark.parametrize(("name", "address"), [pytest.param(*each, id=each[1]) for each in shown_pages()])
+@EVERY_PAGE
 def test_a_page_in_ukrainian_has_no_english_words(client, name, address):
     one_of_each()
-    client.force_login(builders.account(ADMINISTRATOR))
-    client.cookies["django_language"] = "uk"
-    response = ask(client, "GET", address, ROUTES[name])
+    response = ask(reader(client, "uk"), "GET", address, ROUTES[name])
     if response["Content-Type"].startswith("text/html"):
-        found = Words(response.text).found
-        assert {word: text for word, text in found.items() if word not in NAMES | DATA} == {}
+        assert english_in(response.text) == {}
+
+
+@pytest.mark.django_db
+@EVERY_PAGE
+def test_a_page_in_english_has_no_ukrainian_words_but_names(client, name, address):
+    one_of_each()
+    response = ask(reader(client, "en"), "GET", address, ROUTES[name])
+    if response["Content-Type"].startswith("text/html"):
+        stored = set(builders.NAMES.values()) if name == "admin:credits_dictionary_changelist" else set()
+        assert set(Words(response.text, CYRILLIC).found) <= {"Українська"} | stored
+
+
+# Forms filled in wrongly, and pages before a deletion
+
+NO_PAYMENTS = {"payments-TOTAL_FORMS": 0, "payments-INITIAL_FORMS": 0}
+WRONG_DATES = {"issuance_date": "32.01.2021", "return_date": "x", "actual_return_date": "01.01.1800"}
+EARLY = {"borrower": 10, "issuance_date": "2021-06-01", "return_date": "2021-05-01", "body": 1, "percent": 1}
+NEW_PASSWORD = {"usable_password": "true", "password1": "123", "password2": "123"}
+FORMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "no credit": ("credits/credit/add/", NO_PAYMENTS),
+    "wrong credit": (
+        "credits/credit/add/",
+        NO_PAYMENTS | WRONG_DATES | {"borrower": 99, "body": -5, "percent": "1e99"},
+    ),
+    "due before issuance": ("credits/credit/add/", NO_PAYMENTS | EARLY),
+    "without its payments": ("credits/credit/add/", {}),
+    "known login": ("credits/borrower/add/", {"login": "anna", "registration_date": "x"}),
+    "early payment": (
+        "credits/payment/add/",
+        {"credit": 10, "payment_date": "2000-01-01", "type": 3, "sum": 0},
+    ),
+    "known entry": ("credits/dictionary/add/", {"name": "Other"}),
+    "wrong plan": ("plans/plan/add/", {"period": "2021-06-02", "category": 1, "sum": "x"}),
+    "known plan": ("plans/plan/add/", {"period": "2021-06-01", "category": 3, "sum": 1}),
+    "high rate": ("credits/rate/1/change/", {"percent": 101}),
+    "wrong note": ("reports/note/add/", {"day": "x", "text": "а" * 500}),
+    "weak password": ("auth/user/add/", NEW_PASSWORD | {"username": "b ad!"}),
+    "two passwords": ("auth/user/add/", NEW_PASSWORD | {"username": "anna", "password2": "124"}),
+    "weak password of another": ("auth/user/11/password/", NEW_PASSWORD),
+    "no lifetime": ("fintrack/token/add/", {"user": 99, "days": 0}),
+    "no action": ("credits/credit/", {"action": "", "_selected_action": 10}),
+    "delete rows": ("credits/payment/", {"action": "delete_selected", "_selected_action": 10}),
+    "no file": ("credits/credit/import/", {}),
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("address", "sent"), FORMS.values(), ids=FORMS)
+def test_a_refused_form_in_ukrainian_has_no_english_words(client, address, sent):
+    one_of_each()
+    builders.account(pk=11, password=PASSWORD)
+    builders.borrower(login="anna")
+    response = reader(client, "uk").post(f"/admin/{address}", sent, follow=True)
+    assert response.status_code == 200
+    assert english_in(response.text, "payments", "TOTAL", "INITIAL", "FORMS", "sum") == {}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "address",
+    [
+        "credits/borrower/10/delete/",
+        "credits/credit/20/delete/",
+        "plans/plan/10/delete/",
+        "credits/load/10/undo/",
+    ],
+)
+def test_a_page_before_a_deletion_in_ukrainian_has_no_english_words(client, address):
+    one_of_each()
+    builders.payment(builders.credit(pk=20), "2021-07-01", 1)
+    response = reader(client, "uk").get(f"/admin/{address}")
+    assert response.status_code == 200
+    assert english_in(response.text) == {}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("page", ["change", "password"])
+def test_the_pages_of_an_own_account_in_ukrainian_have_no_english_words(client, page):
+    account = reader(client, "uk").session["_auth_user_id"]
+    response = client.get(f"/admin/auth/user/{account}/{page}/")
+    assert response.status_code == 200
+    assert english_in(response.text) == {}
+
+
+# Files with faults
+
+COLUMNS = {
+    "credits/borrower": "id;login;registration_date",
+    "credits/credit": "id;user_id;issuance_date;return_date;actual_return_date;body;percent",
+    "credits/payment": "id;credit_id;payment_date;type_id;sum",
+    "credits/dictionary": "id;name",
+    "plans/plan": "id;period;sum;category_id",
+}
+CODES = {"month", "category_name", "issuance", "collection"} | set(
+    re.findall(r"\w+", ";".join(COLUMNS.values()))
+)
+ROWS = {
+    "no rows": "",
+    "wrong": "-1;-1;-1;-1;-1;-1;-1;-1",
+    "doubtful": "20;10;01.01.2021;01.02.2035;;999999999;99999999",
+    "known": "10;other;01.01.2021;01.02.2021;;1;1",
+    "twice": "30;10;01.01.2021;3;1\n30;10;01.01.2021;3;1",
+    "open quotation mark": '"1',
+    "binary": "\0",
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
+@pytest.mark.parametrize("table", COLUMNS)
+def test_an_import_preview_in_ukrainian_has_no_english_words(client, table, rows):
+    one_of_each()
+    file = SimpleUploadedFile("10.csv", f"{COLUMNS[table]}\n{rows}\n".encode())
+    response = reader(client, "uk").post(f"/admin/{table}/import/", {"import_file": file})
+    assert response.status_code == 200
+    assert english_in(response.text, *CODES) == {}
+
+
+# The API
+
+CALLS: dict[str, tuple[str, str]] = {
+    "/year_performance?year=x": ("GET", ""),
+    "/user_credits/99": ("GET", ""),
+    "/api/v1/roll_rates?months=99": ("GET", ""),
+    "/api/v1/credits/99": ("GET", ""),
+    "/api/v1/credits?cursor=x": ("GET", ""),
+    "/api/v1/vintages": ("POST", ""),
+    "/api/v1/credits": ("POST", "{"),
+    "/api/v1/plans": ("POST", '{"period": "2021-06-02", "category": 1, "sum": "x"}'),
+    "/api/v1/borrowers": ("POST", '{"login": "anna", "registration_date": "1800-01-01"}'),
+    "/api/v1/payments": ("POST", '{"credit": 99, "payment_date": null, "type": 3, "sum": 1e99}'),
+    "/api/v1/dictionary/1": ("DELETE", ""),
+    "/api/v1/borrowers/10": ("DELETE", ""),
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("address", "call"), CALLS.items(), ids=CALLS)
+def test_a_problem_of_the_api_in_ukrainian_has_no_english_words(client, address, call):
+    one_of_each()
+    builders.borrower(login="anna")
+    method, body = call
+    answer = reader(client, "uk").generic(method, address, body, content_type="application/json")
+    problem = answer.json()
+    texts = [problem["detail"], *(fault["expected"] for fault in problem.get("errors", []))]
+    assert answer.status_code >= 400
+    assert english_in(" ".join(texts), "POST", "next", "previous", "null", "YYYY") == {}

@@ -391,7 +391,7 @@ def csv_lines(
             yield number, [cell.strip() for cell in cells]
             number = reader.line_num + 1
     except csv.Error as error:
-        faults.add(number, None, str(error), _("cells whose quotation marks match"), "parse_error")
+        faults.add(number, None, None, _("cells whose quotation marks match"), "parse_error")
         raise Unreadable from error
     finally:
         if not file.closed:  # a caller that stopped reading early may have closed it

@@ -29,7 +29,10 @@ class JSONParser(DRFJSONParser):
             )
             faults = list(self.faults(data))
         except (ValueError, RecursionError) as error:
-            expected = _("JSON in UTF-8: %s") % error
+            expected: Any = _("JSON in UTF-8")
+            if isinstance(error, json.JSONDecodeError):
+                place = {"line": error.lineno, "column": error.colno}
+                expected = _("JSON in UTF-8 at line %(line)d, column %(column)d") % place
             faults = [{"pointer": "", "found": None, "expected": expected, "code": "parse_error"}]
         if faults:
             raise Refused(_("Check the body of the request."), faults)

@@ -7,11 +7,11 @@ from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
-from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import IntegrityError, OperationalError
 from django.db.models import ProtectedError
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.text import format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -21,6 +21,7 @@ from rest_framework.exceptions import (
     AuthenticationFailed,
     MethodNotAllowed,
     NotAuthenticated,
+    NotFound,
     ParseError,
     PermissionDenied,
     Throttled,
@@ -149,6 +150,8 @@ def translated(exc: Exception, request: Request, view: Any) -> Exception:
         return TooLarge()
     if isinstance(exc, SuspiciousOperation):  # such as more fields or files than Django reads
         return ParseError()
+    if isinstance(exc, Http404) and isinstance(exc.__context__, ObjectDoesNotExist):
+        return NotFound()  # Django's own text has no translation
     if isinstance(exc, ProtectedError):
         return Conflict("referenced")
     if isinstance(exc, IntegrityError):
