@@ -51,9 +51,10 @@ lint: .venv/requirements-dev.done ## check style, types, missing migrations and 
 	@$(alone) HTTPS=on ALLOWED_HOSTS=example.com SECRET_KEY="$$($(python) -c 'import secrets; print(secrets.token_urlsafe(60))')" \
 		$(python) manage.py check --deploy --fail-level WARNING
 
+messages: catalog := locale/uk/LC_MESSAGES/django.po
 messages: .venv/requirements.done ## extract the texts for translation, and compile the translations (needs gettext)
 	$(alone) $(python) manage.py makemessages --locale uk --no-location --no-obsolete --no-wrap --ignore .venv --ignore tests --ignore bench
-	sed -i '/^"POT-Creation-Date/d; /^"Report-Msgid/d' locale/uk/LC_MESSAGES/django.po
+	sed '/^"POT-Creation-Date/d; /^"Report-Msgid/d' $(catalog) >$(catalog).new && mv $(catalog).new $(catalog)
 	$(alone) $(python) manage.py compilemessages --locale uk --ignore .venv
 
 # The file `whole` marks a complete installation (renaming it keeps its date). If an installation was interrupted or
