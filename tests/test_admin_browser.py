@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator
+from datetime import date
 from io import BytesIO
 from itertools import product
 from typing import Any
@@ -21,6 +22,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from credits.book.trail import Change
 from fintrack.access import ADMINISTRATOR, EDITOR
 from fintrack.models import FailedSignIn, SignInFailure
+from reports.models import Note
 
 from . import builders
 
@@ -95,7 +97,7 @@ def figures(page: Page, month: str) -> list[str]:
     beside = page.context.new_page()
     beside.goto(f"/reports/month/?month={month}")
     empty = beside.locator(".empty").count()
-    total = "0.00 0.00" if empty else beside.locator("tfoot tr").first.inner_text()
+    total = "0.00 0.00" if empty else beside.locator("tr.total").inner_text()
     beside.close()
     return [amount.replace("\u00a0", " ") for amount in re.findall(r"\d[\d\u00a0]*\.\d\d", total)]
 
@@ -236,7 +238,7 @@ def test_editor_loads_a_workbook_of_plans_and_fills_the_year(page):
     )
     upload(page, "plans/plan", "plans.xlsx", content)
     page.click("input[value=Preview]")
-    expect(page.locator(".counts")).to_contain_text("2 new")
+    expect(page.locator(".counts")).to_contain_text("New rows: 2")
     page.click("input[name=confirm]")
     expect(page.locator(".messagelist .success")).to_contain_text("plans.xlsx: 2 new")
     page.goto("/reports/year-performance/?year=2021")
@@ -282,9 +284,8 @@ def test_two_editors_do_not_overwrite_each_other(page, live_server):
     save(theirs)
     page.fill("[name=percent]", "60")
     save(page)
-    expect(page.locator(".messagelist .info")).to_contain_text(f"Payment {payment.pk}: {anna.username} (")
     expect(page.locator(".messagelist .info")).to_contain_text(
-        "“Sum” was changed from 511.00 to 77.77 meanwhile by"
+        f"Payment {payment.pk}: “Sum” was changed from 511.00 to 77.77 meanwhile by {anna.username} ("
     )
     payment.refresh_from_db()
     credit.refresh_from_db()
@@ -374,6 +375,7 @@ def whole_book(committed) -> None:
     SignInFailure.objects.create(
         username="anna", ip_address="10.0.0.1", user_agent="Firefox", locked_out=True
     )
+    Note.objects.create(day=date(2021, 6, 1), text="Tariff changed")
 
 
 def test_every_page_is_accessible_and_fits_in_every_theme_and_width(whole_book, page, client):

@@ -28,7 +28,7 @@ from credits.book.writing import writing
 from credits.models import Borrower, Credit, Dictionary
 from fintrack.access import ANALYST
 from reports import listing, urls
-from reports.models import DataStamp, Note
+from reports.models import DataStamp, Note, SavedView
 from reports.templatetags.figures import count, money
 
 from . import builders
@@ -60,8 +60,17 @@ def browser() -> Iterator[Browser]:
 class Visitor:
     """A person with an account and a browser, who checks each page on the way."""
 
-    def __init__(self, browser: Browser, site: str, javascript: bool = True, role: str = ANALYST) -> None:
-        context = browser.new_context(viewport=WIDE, java_script_enabled=javascript, accept_downloads=True)
+    def __init__(
+        self,
+        browser: Browser,
+        site: str,
+        javascript: bool = True,
+        role: str = ANALYST,
+        language: str = "en",
+    ) -> None:
+        context = browser.new_context(
+            viewport=WIDE, java_script_enabled=javascript, accept_downloads=True, locale=language
+        )
         context.set_default_timeout(20_000)
         context.set_default_navigation_timeout(20_000)
         self.site = site
@@ -112,9 +121,9 @@ class Visitor:
         self.click(name, role="button")
 
     def sign_in(self, password: str = PASSWORD) -> None:
-        self.fill("Username:", self.account.username)
-        self.fill("Password:", password)
-        self.press("Sign in")
+        self.page.locator("[name=username]").fill(self.account.username)
+        self.page.locator("[name=password]").fill(password)
+        self.follow(self.page.locator("main button"))
 
     def look(self, heading: str, *texts: str, status: int = 200) -> None:
         """Checks the page's heading and texts, and examines it."""
@@ -142,6 +151,11 @@ class Visitor:
         assert passed
         for rule in violated:
             self.faults += [f"{scheme}: {rule['id']}: {node['html']}" for node in rule["nodes"]]
+        self.measure(size)
+
+    def measure(self, size: dict[str, int]) -> None:
+        """Checks that the page isn't wider than the screen."""
+        self.page.set_viewport_size(size)
         if self.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
             self.faults.append(f"wider than {size['width']}")
 
@@ -295,7 +309,7 @@ def test_lists_are_searched_filtered_and_paged(book, walked):
 
         visitor.click("Payments", within="header")
         visitor.look("Payments")
-        visitor.page.get_by_label("For:").select_option("body")
+        visitor.page.get_by_label("Purpose:").select_option("body")
         visitor.press("Show")
         visitor.look("Payments", "2 found, 2 034.50 UAH in all.")
         visitor.fill("Paid to:", "2019-01-01")
@@ -420,14 +434,15 @@ def test_error_pages_explain_what_happened(walked):
     walked(walk)
 
 
-def test_every_page_that_needs_no_parameters_can_be_read_everywhere(book, walked):
-    pages = [page for page in urls.pages if not page.pattern.converters]
-    assert len(pages) >= 20
+OPEN_PAGES = [page for page in urls.pages if not page.pattern.converters]
+assert len(OPEN_PAGES) >= 20
 
+
+def test_every_page_that_needs_no_parameters_can_be_read_everywhere(book, walked):
     def walk(visitor: Visitor) -> None:
         visitor.go("/")
         visitor.sign_in()
-        for page in pages:
+        for page in OPEN_PAGES:
             visitor.go(reverse(page.name))
             shown = page.callback.view_initkwargs
             visitor.look(
@@ -435,6 +450,50 @@ def test_every_page_that_needs_no_parameters_can_be_read_everywhere(book, walked
             )
 
     walked(walk)
+
+
+def test_every_page_can_be_read_in_ukrainian(browser, live_server, book):
+    visitor = Visitor(browser, live_server.url, language="uk")
+    visitor.go("/")
+    visitor.sign_in()
+    for name in [*(page.name for page in OPEN_PAGES), "saved_views_page", "password_change"]:
+        visitor.go(reverse(name))
+        expect(visitor.page.locator("html")).to_have_attribute("lang", "uk")
+        visitor.page.evaluate(AXE_SCRIPT)
+        visitor.examine("dark", NARROW)
+        visitor.measure(WIDE)
+        assert visitor.faults == [], visitor.page.url
+    visitor.page.context.close()
+
+
+@pytest.mark.parametrize("language", ["en", "uk"])
+def test_the_overview_of_millions_fits_every_screen(browser, live_server, book, language):
+    builders.credit("2021-06-20", "2123456789.50")
+    visitor = Visitor(browser, live_server.url, language=language)
+    visitor.go("/")
+    visitor.sign_in()
+    figures = visitor.page.locator(".figure")
+    expect(figures.first).to_contain_text("2\u00a0123")
+    for width in (390, 641, 1024, 1201, 1280, 1313, 1440):
+        visitor.measure({"width": width, "height": 900})
+        assert not figures.evaluate_all(
+            "all => all.filter(each => each.scrollWidth > each.clientWidth).length"
+        )
+    assert visitor.faults == []
+    visitor.page.context.close()
+
+
+def test_a_long_name_of_a_view_leaves_a_phone_room_for_the_rest(browser, live_server, committed):
+    visitor = Visitor(browser, live_server.url)
+    name = "Credits that were issued in the second quarter and are still open " + "?" * 34
+    SavedView.objects.create(account=visitor.account, name=name, address="/reports/credits/")
+    visitor.go("/reports/saved/")
+    visitor.sign_in()
+    visitor.page.set_viewport_size(NARROW)
+    visitor.page.get_by_role("button", name="Delete").focus()  # scrolls the table
+    visitor.press(f"Delete “{name}”")  # Playwright refuses if something lies over it
+    visitor.look("Saved views", "Nothing is saved yet.")
+    visitor.page.context.close()
 
 
 def test_too_many_sign_ins_show_when_to_try_again(browser, live_server, committed, settings):
@@ -479,7 +538,7 @@ def test_every_figure_links_to_rows_that_add_up_to_it(browser, live_server, book
     behind: dict[str, set[str]] = {}  # {address: figures that lead there}
     for url, figure in figures:
         if figure not in ("0", "0.00") and "%" not in figure:
-            behind.setdefault(url, set()).add(figure)
+            behind.setdefault(url, set()).add(figure.removesuffix("\u00a0UAH"))
     assert behind
     for url, shown in behind.items():
         visitor.page.goto(url)
