@@ -204,7 +204,7 @@ def test_editor_imports_payments_with_a_preview_and_exports_them(page):
     )
     assert "45 225.00" not in figures(page, "2021-06")
     page.click("input[name=confirm]")
-    expect(page.locator(".messagelist .success")).to_contain_text("payments.csv: 300 new")
+    expect(page.locator(".messagelist .success")).to_contain_text("Imported payments.csv. New rows: 300")
     assert "45 225.00" in figures(page, "2021-06")  # 1 + … + 300 and 300 × 0.25
 
     for kind in ("csv", "xlsx"):
@@ -240,7 +240,7 @@ def test_editor_loads_a_workbook_of_plans_and_fills_the_year(page):
     page.click("input[value=Preview]")
     expect(page.locator(".counts")).to_contain_text("New rows: 2")
     page.click("input[name=confirm]")
-    expect(page.locator(".messagelist .success")).to_contain_text("plans.xlsx: 2 new")
+    expect(page.locator(".messagelist .success")).to_contain_text("Imported plans.xlsx. New rows: 2")
     page.goto("/reports/year-performance/?year=2021")
     expect(page.locator("tbody")).to_contain_text("1 000.00")
 
