@@ -676,9 +676,10 @@ def test_arrows_leave_fields_and_wide_tables_alone(book, visitor):
     visitor.page.locator("h1").click()
     visitor.page.keyboard.press("Control+ArrowLeft")
     visitor.page.set_viewport_size(NARROW)
-    visitor.page.locator("main .scroll").first.focus()
+    table = visitor.page.locator("main .scroll").first
+    table.focus()
     visitor.page.keyboard.press("ArrowRight")
-    visitor.page.wait_for_function("document.querySelector('main .scroll').scrollLeft > 0")
+    expect(table).not_to_have_js_property("scrollLeft", 0)
     assert visitor.page.url == f"{visitor.site}{address}"
 
 
