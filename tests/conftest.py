@@ -57,6 +57,11 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
             assert [line for summary in Summary.__subclasses__() for line in differences(summary)] == []
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("once") and connection.vendor != "sqlite":
+        pytest.skip("runs on SQLite alone")
+
+
 def uses_database(item: pytest.Item) -> bool:
     fixtures = getattr(item, "fixturenames", ())
     return bool(item.get_closest_marker("django_db")) or not {"db", "transactional_db"}.isdisjoint(fixtures)

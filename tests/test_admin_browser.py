@@ -378,6 +378,7 @@ def whole_book(committed) -> None:
     Note.objects.create(day=date(2021, 6, 1), text="Tariff changed")
 
 
+@pytest.mark.once
 def test_every_page_is_accessible_and_fits_in_every_theme_and_width(whole_book, page, client):
     administrator = sign_in(page, ADMINISTRATOR)
     upload(page, "credits/borrower", "bad.csv", b"id;login;registration_date\nx;;99.06.2021")

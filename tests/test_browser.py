@@ -438,6 +438,7 @@ OPEN_PAGES = [page for page in urls.pages if not page.pattern.converters]
 assert len(OPEN_PAGES) >= 20
 
 
+@pytest.mark.once
 def test_every_page_that_needs_no_parameters_can_be_read_everywhere(book, walked):
     def walk(visitor: Visitor) -> None:
         visitor.go("/")
@@ -452,6 +453,7 @@ def test_every_page_that_needs_no_parameters_can_be_read_everywhere(book, walked
     walked(walk)
 
 
+@pytest.mark.once
 def test_every_page_can_be_read_in_ukrainian(browser, live_server, book):
     visitor = Visitor(browser, live_server.url, language="uk")
     visitor.go("/")

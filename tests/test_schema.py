@@ -382,7 +382,14 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "304", "401", "403",
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("role", [ANALYST, EDITOR, ADMINISTRATOR])
+@pytest.mark.parametrize(
+    "role",
+    [
+        pytest.param(ANALYST, marks=pytest.mark.once),
+        pytest.param(EDITOR, marks=pytest.mark.once),
+        ADMINISTRATOR,
+    ],
+)
 def test_responses_to_generated_requests_match_the_schema(role, token_as, live_server, tmp_path):
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
     run = subprocess.run(

@@ -201,6 +201,7 @@ def english_in(html: str, *names: str) -> dict[str, str]:
     return {word: text for word, text in Words(html).found.items() if word not in NAMES | DATA | {*names}}
 
 
+@pytest.mark.once
 @pytest.mark.django_db
 @pytest.mark.parametrize(("name", "address"), [pytest.param(*each, id=each[1]) for each in shown_pages()])
 def test_a_page_has_only_words_of_its_language(client, name, address):
