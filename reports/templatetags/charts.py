@@ -39,10 +39,8 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 14, 10, 36
 LINE = 22  # height of a line of text above the drawing
 STEPS = (Decimal(1), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10))
 WIDEST = 72  # maximum width of a row in a bar chart
-GLYPH, SMALL_GLYPH = (
-    12,
-    8,
-)  # width of a character: on a phone, where the style sheet enlarges the text; elsewhere
+GLYPH = 12  # width of a character on a phone, where the style sheet enlarges the text
+SMALL_GLYPH = 8  # elsewhere
 BAR = 4  # half the width of a band of a single label
 EVERY = (1, 2, 3, 6, 12)  # distances between labels, which are often months or ages in months
 MONTH = re.compile(r"\d{4}-\d{2}")
