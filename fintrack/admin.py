@@ -50,7 +50,7 @@ class AccountForm(MergingModelForm, UserChangeForm):
 
 
 class PasswordForm(AdminPasswordChangeForm):
-    """Django's, whose help text it joins in English when it is imported."""
+    """Django's, with its help text in the reader's language: Django joins the text at import, in English."""
 
     usable_password_help_text: Any = format_lazy(
         '{help}<ul id="id_unusable_warning" class="messagelist"><li class="warning">{warning}</li></ul>',

@@ -115,7 +115,7 @@ def in_words(field: forms.Field, raw: Any) -> str:
         return number_format(value, force_grouping=True)
     if isinstance(value, date):
         return date_format(value, "SHORT_DATE_FORMAT")
-    shown = getattr(field, "label_from_instance", str)  # of a choice among rows
+    shown = getattr(field, "label_from_instance", str)  # rows to choose from have labels of their own
     return ", ".join(map(shown, value)) if isinstance(value, list | models.QuerySet) else shown(value)
 
 

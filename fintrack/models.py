@@ -78,7 +78,7 @@ class AccountChange(models.Model):
     PASSWORD_SET, PASSWORD_CHANGED, PASSWORD_REMOVED = "password set", "password changed", "password removed"
     TOKEN_MADE, TOKEN_REVOKED, TOKEN_EXPIRED = "token made", "token revoked", "token expired"
     UNLOCKED = "unlocked"
-    # Of the names in fields that are no fields of an account.
+    # Labels of what `fields` records beside the fields of an account.
     LABELS: ClassVar = {
         "roles": _("role"),
         "token": _("token"),

@@ -133,7 +133,7 @@ def filter_of(history: str) -> str:
 
 
 def late(filters: str = "") -> str:
-    """Returns the beginning of the address of the list of the credits that were late, for cells()."""
+    """Returns where the address of the list of late credits begins; cells() adds the days due."""
     return f"{reverse('credits_page')}?{filters}late={{grace}}&"
 
 

@@ -44,7 +44,7 @@ def due_by(until: date, grace: int, month: str = "") -> str:
 def cells(percents: Figures, address: str, until: date, month: str = "") -> list[Cell | None]:
     """Returns a cell for each grace, or None without a percent.
 
-    The address is the beginning of that of the rows behind it. {grace} in it is the grace's days.
+    Addresses of the rows behind the cells begin with address, in which {grace} stands for the days of grace.
     """
     return [
         Cell(

@@ -97,22 +97,22 @@ def page_context(rows: list[Row], check_date: date | None, today: date) -> dict[
     ends = [end for end in month_ends(last_of_month(firsts[-1]), DRAWN) if end > firsts[0]]
     of_month = {row.month: row for row in rows}
     drawn = [of_month.get(month, Row(month)) for month in (str(end)[:7] for end in ends)]
+    credits_, payments = reverse("credits_page"), reverse("payments_page")
     return context | {
         "months": [
             (row, first, min(day, last_of_month(first))) for row, first in zip(rows, firsts, strict=True)
         ][::-1],
         "first": firsts[0],
         "labels": [row.month for row in drawn],
-        "issued": curves(drawn, "issued", "{credits}?issued_from={first}&issued_to={last}", day),
-        "collected": curves(drawn, "collected", "{payments}?paid_from={first}&paid_to={last}", day),
+        "issued": curves(drawn, "issued", f"{credits_}?issued_from={{first}}&issued_to={{last}}", day),
+        "collected": curves(drawn, "collected", f"{payments}?paid_from={{first}}&paid_to={{last}}", day),
     }
 
 
 def curves(rows: list[Row], column: str, address: str, day: date) -> list[Curve]:
-    """Returns the curves of a column. The address leads to the rows of a month."""
-    pages = {"credits": reverse("credits_page"), "payments": reverse("payments_page")}
+    """Returns the curves of a column. {first} and {last} in the address stand for the days of a month."""
     firsts = [date.fromisoformat(f"{row.month}-01") for row in rows]
-    behind = [address.format(**pages, first=first, last=min(day, last_of_month(first))) for first in firsts]
+    behind = [address.format(first=first, last=min(day, last_of_month(first))) for first in firsts]
     return [
         Curve(
             name,

@@ -192,7 +192,7 @@ class Due(NamedTuple):
 
 
 def looks(rows: list[Row], unplanned: Iterable[Unplanned], today: date) -> dict[str, Any]:
-    """Returns what needs a look, without what doesn't: slow, unplanned, overdue, due and flaws."""
+    """Returns what needs a look as slow, unplanned, overdue, due and flaws, each only if there is any."""
     until = rows[0].until
     slow = [
         row

@@ -254,7 +254,7 @@ def test_an_original_name_of_the_dictionary_is_english_in_english(pk, english):
     assert str(Dictionary.objects.get(pk=pk)) == english
 
 
-@pytest.mark.parametrize("pk", [1, 2])
+@pytest.mark.parametrize("pk", [1, 2, 3, 4])
 def test_an_original_name_of_the_dictionary_is_ukrainian_in_ukrainian(pk):
     entry = Dictionary.objects.get(pk=pk)
     with translation.override("uk"):
